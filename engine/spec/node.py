@@ -1,0 +1,73 @@
+"""The tree a YAML file becomes: every value remembers where it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+
+class Mark(NamedTuple):
+    """A place in a file; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+NOWHERE = Mark("<text>", 1, 1)
+
+
+class Node:
+    """A value with its place. `value` is a dict of Nodes, a list of Nodes or a scalar; nodes are never changed."""
+
+    __slots__ = ("key_mark", "mark", "value")
+
+    def __init__(self, value: Any, mark: Mark = NOWHERE, key_mark: Mark | None = None) -> None:
+        self.value = value
+        self.mark = mark
+        self.key_mark = key_mark
+
+    @property
+    def is_map(self) -> bool:
+        return self.value.__class__ is dict
+
+    @property
+    def is_list(self) -> bool:
+        return self.value.__class__ is list
+
+    def get(self, *path: str) -> Node | None:
+        """The node at a path of keys, or None: `node.get("chat", "body")`."""
+        node: Node | None = self
+        for key in path:
+            if node is None or node.value.__class__ is not dict:
+                return None
+            node = node.value.get(key)
+        return node
+
+    def items(self) -> Iterator[tuple[str, Node]]:
+        """Keys and nodes of a mapping; nothing for anything else."""
+        return iter(self.value.items()) if self.value.__class__ is dict else iter(())
+
+    def plain(self) -> Any:
+        """The value without marks."""
+        value = self.value
+        if value.__class__ is dict:
+            return {k: v.plain() for k, v in value.items()}
+        if value.__class__ is list:
+            return [v.plain() for v in value]
+        return value
+
+    def __repr__(self) -> str:
+        return f"Node({self.plain()!r}, {self.mark})"
+
+
+def node_of(value: Any, mark: Mark = NOWHERE) -> Node:
+    """A tree of nodes around plain data (specs handed in as mappings, tests)."""
+    if isinstance(value, dict):
+        return Node({str(k): node_of(v, mark) for k, v in value.items()}, mark, mark)
+    if isinstance(value, (list, tuple)):
+        return Node([node_of(v, mark) for v in value], mark, mark)
+    return Node(value, mark, mark)

@@ -1,0 +1,275 @@
+"""The neutral vocabulary as Python values: requests, events, responses.
+
+All are slotted and plain; `to_dict()` gives JSON with exactly the field names of SPEC_LANGUAGE 12 (money as strings,
+absent fields left out).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["Choice", "Citation", "Event", "HttpRequest", "Part", "Report", "Response", "Usage"]
+
+
+def plain(value: Any) -> Any:
+    """Plain JSON of a value of this module."""
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, (bytes, bytearray)):
+        import base64
+
+        return base64.b64encode(value).decode()
+    return value
+
+
+class _Plain:
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Set fields as plain JSON; fields that are None are left out."""
+        return {f.name: plain(v) for f in fields(self) if (v := getattr(self, f.name)) is not None}  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class HttpRequest(_Plain):
+    """One HTTP request, ready but for credentials. `url` is absolute, `headers` keep their case."""
+
+    method: str
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    stream: bool = False
+    report: Report | None = None
+    context: dict[str, Any] | None = field(default=None, repr=False)  # what the templates saw; never sent or shown
+
+    def to_dict(self) -> dict[str, Any]:
+        """Method, url, headers and body (parsed if it is JSON)."""
+        body: Any = self.body
+        if body is not None:
+            try:
+                body = json.loads(body)
+            except ValueError:
+                body = plain(body)
+        return {"method": self.method, "url": self.url, "headers": dict(self.headers), "body": body}
+
+
+@dataclass(slots=True)
+class Report(_Plain):
+    """What became of the call: the fate of every parameter, what was dropped, attempts, timings, price lines.
+
+    `parameters` maps a canonical name to {fate, to?, value?, sent?, reason?}; fate is sent, renamed, clamped, default,
+    dropped or refused. `warnings` are sentences for people.
+    """
+
+    parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)  # seconds: total, first_event
+    price_lines: list[dict[str, Any]] = field(default_factory=list)
+    ignored_events: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Part(_Plain):
+    """One piece of a message, in order (SPEC_LANGUAGE 12.1). `type` says which fields count."""
+
+    type: str
+    text: str | None = None
+    id: str | None = None
+    name: str | None = None
+    arguments: Any = None  # parsed; text when the model wrote invalid JSON (`invalid` is then true)
+    arguments_json: str | None = None
+    invalid: bool | None = None
+    signature: str | None = None
+    redacted: str | None = None
+    server: bool | None = None
+    media_type: str | None = None
+    data: str | None = None  # base64
+    url: str | None = None
+    filename: str | None = None
+    dialect: str | None = None  # of a native part: the only dialect it may return to
+    native: Any = None  # its opaque item
+    signed_by: str | None = None  # dialect and provider of a signature
+    citations: list[Citation] | None = None
+    extra: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Citation(_Plain):
+    """A source the model names; start and end are offsets in the text, as the provider counts them."""
+
+    url: str | None = None
+    title: str | None = None
+    text: str | None = None
+    start: int | None = None
+    end: int | None = None
+    source: str | None = None
+    index: int | None = None
+
+
+@dataclass(slots=True)
+class Usage(_Plain):
+    """Counters of a call. Tokens are integers, times seconds, cost USD. None is unknown, never zero.
+
+    `input_tokens` includes cached tokens and `output_tokens` includes reasoning, for every provider.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    total_tokens: int | None = None
+    seconds: float | None = None
+    characters: int | None = None
+    images: int | None = None
+    pages: int | None = None
+    searches: int | None = None
+    cost: Decimal | None = None
+
+
+class Event:
+    """One thing that happened in an answer: `kind`, `choice` and the kind's fields as attributes (None if absent)."""
+
+    __slots__ = ("choice", "fields", "kind")
+
+    if TYPE_CHECKING:
+        text: str | None
+        full: str | None
+        id: str | None
+        name: str | None
+        arguments: Any
+        index: int | None
+        signature: str | None
+        redacted: str | None
+        reason: str | None
+        detail: str | None
+        message: str | None
+        response: Response | None
+        data: Any
+
+    def __init__(self, kind: str, fields: dict[str, Any], choice: int = 0) -> None:
+        self.kind = kind
+        self.fields = fields
+        self.choice = choice
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self.fields.get(name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Event) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.choice))
+
+    def __repr__(self) -> str:
+        inside = "".join(f" {k}={v!r}" for k, v in self.fields.items() if v is not None)
+        return f"<{self.kind}{inside}>" if not self.choice else f"<{self.kind}[{self.choice}]{inside}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """{kind, choice, and the set fields}."""
+        out = {"kind": self.kind, "choice": self.choice}
+        out.update((k, plain(v)) for k, v in self.fields.items() if v is not None)
+        return out
+
+
+@dataclass(slots=True)
+class Choice(_Plain):
+    """One candidate answer. `parts` holds everything in order; the rest are views of it."""
+
+    index: int = 0
+    parts: list[Part] = field(default_factory=list)
+    text: str | None = None
+    thinking: str | None = None
+    refusal: str | None = None
+    tool_calls: list[Part] = field(default_factory=list)  # the caller's tools; calls the provider ran are parts only
+    citations: list[Citation] = field(default_factory=list)
+    logprobs: list[Any] | None = None
+    finish_reason: str | None = None
+    finish_reason_raw: str | None = None
+
+
+@dataclass(slots=True)
+class Response(_Plain):
+    """The whole answer. Every field of `choices[0]` can be read from the response itself."""
+
+    id: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    created: int | None = None
+    choices: list[Choice] = field(default_factory=list)
+    outputs: list[Event] = field(default_factory=list)  # of operations without choices: embedding, result, model, …
+    usage: Usage = field(default_factory=Usage)
+    cost: Decimal | None = None
+    warnings: list[str] = field(default_factory=list)
+    report: Report = field(default_factory=Report)
+    request_id: str | None = None
+    rate_limits: dict[str, Any] | None = None
+    completeness: str = "complete"  # or "unverified": the provider has no end mark
+    raw: Any = None
+    parsed: Any = None  # the validated object, when response_format was a type
+
+    @property
+    def _first(self) -> Choice:
+        return self.choices[0] if self.choices else Choice()
+
+    @property
+    def text(self) -> str:
+        return self._first.text or ""
+
+    @property
+    def thinking(self) -> str | None:
+        return self._first.thinking
+
+    @property
+    def refusal(self) -> str | None:
+        return self._first.refusal
+
+    @property
+    def parts(self) -> list[Part]:
+        return self._first.parts
+
+    @property
+    def tool_calls(self) -> list[Part]:
+        return self._first.tool_calls
+
+    @property
+    def citations(self) -> list[Citation]:
+        return self._first.citations
+
+    @property
+    def logprobs(self) -> list[Any] | None:
+        return self._first.logprobs
+
+    @property
+    def finish_reason(self) -> str | None:
+        return self._first.finish_reason
+
+    @property
+    def finish_reason_raw(self) -> str | None:
+        return self._first.finish_reason_raw
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The answer as a message to append to `messages` of the next call: nothing is lost on the way back."""
+        return {"role": "assistant", "parts": [p.to_dict() for p in self.parts]}
+
+    def to_openai(self) -> dict[str, Any]:
+        """The answer in the shape of an OpenAI chat completion."""
+        from engine.call.openai_shape import completion
+
+        return completion(self)

@@ -1,0 +1,229 @@
+"""The closed word lists of the language (SPEC_LANGUAGE 2, 5, 11, 12): what templates may read and maps may emit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+OPERATIONS = (
+    "chat completion embeddings rerank image image_edit video speech transcription moderation ocr search read "
+    "upload_file get_file list_files delete_file download_file count_tokens batch list_models realtime"
+).split()
+
+STATUSES = "active beta enterprise unverified deprecated discontinued private".split()
+CATEGORIES = "chat cloud gateway local audio image video embeddings search regional".split()
+CAPABILITIES = (
+    "stream tools parallel_tools vision audio_in video_in documents audio_out image_out json_mode json_schema thinking "
+    "citations web_search prompt_cache prefill logprobs system realtime batch"
+).split()
+FINISH_REASONS = "stop length tool_calls content_filter pause error other".split()
+FRAMINGS = "sse ndjson eventstream json_array raw".split()
+REPLIES = "json text binary jsonl http".split()
+VERBS = "get post put patch delete".split()
+PAYLOADS = "body form multipart binary xml jsonl".split()
+AUTH_SCHEMES = "bearer header query basic body sign any".split()
+SIGNERS = ["aws-sigv4"]
+PART_TYPES = "text image audio video document thinking tool_call tool_result json refusal native".split()
+MEDIA_TYPES = "image audio video document".split()
+
+#: parameters of a chat request: subject to `params`, reported one by one
+CHAT_PARAMS = (
+    "max_tokens n seed top_k top_logprobs temperature top_p min_p frequency_penalty presence_penalty repetition_penalty "
+    "stop logprobs parallel_tool_calls store logit_bias metadata user service_tier reasoning_effort verbosity "
+    "prompt_cache_key safety_identifier modalities audio prediction"
+).split()
+IMAGE_PARAMS = "n size width height aspect_ratio quality style seed negative_prompt format background".split()
+PARAMS: dict[str, list[str]] = {
+    "chat": CHAT_PARAMS,
+    "count_tokens": CHAT_PARAMS,
+    "completion": ["suffix", "echo", "best_of", *[p for p in CHAT_PARAMS if p not in ("parallel_tool_calls", "verbosity")]],
+    "embeddings": ["dimensions", "input_type", "encoding", "truncate", "user"],
+    "rerank": ["top_n", "return_documents", "max_tokens", "user"],
+    "image": IMAGE_PARAMS + ["user"],
+    "image_edit": IMAGE_PARAMS + ["mask", "user"],
+    "video": ["image", "duration", "size", "aspect_ratio", "seed", "negative_prompt", "resolution"],
+    "speech": ["voice", "format", "speed", "sample_rate", "language", "instructions"],
+    "transcription": ["language", "prompt", "diarize", "timestamps", "temperature", "format"],
+    "moderation": [],
+    "ocr": ["pages", "include_images"],
+    "search": ["n", "domains", "after", "before", "country", "language"],
+    "read": ["format"],
+    "upload_file": ["purpose", "expires"],
+    "list_files": ["limit", "purpose"],
+    "realtime": ["voice", "sample_rate", "temperature", "language"],
+}
+
+
+class Shape:
+    """What is known about a value: its fields (None: anything), the shape of its items, its closed word list."""
+
+    __slots__ = ("fields", "item", "values")
+
+    def __init__(self, fields: dict[str, Shape] | None = None, item: Shape | None = None, values: tuple[Any, ...] | None = None):
+        self.fields = fields
+        self.item = item
+        self.values = values
+
+
+ANY = Shape()
+BOOL = Shape(values=(True, False))
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "auto")
+
+
+def _shape(names: str, **special: Shape) -> Shape:
+    return Shape({**{n: ANY for n in names.split()}, **special})
+
+
+PART = _shape(
+    "type text citations cache uri url data media_type format filename detail file_id bytes size signature redacted id given_id "
+    "name arguments arguments_json server json is_error dialect native item_id index signed_by transcript number",
+    via=Shape(values=("url", "data", "file")),
+    plain=BOOL,
+    made=BOOL,
+    open=BOOL,
+)
+assert PART.fields is not None
+PART.fields["parts"] = Shape(item=PART)
+PARTS = Shape(item=PART)
+MESSAGE = _shape(
+    "text name thinking id given_id tool_name json is_error cache index",
+    role=Shape(values=("system", "user", "assistant", "tool")),
+    parts=PARTS,
+    content=PARTS,  # parts without thinking and tool calls
+    result_parts=PARTS,  # of a tool message: the parts of its result
+    thinking_parts=PARTS,
+    tool_calls=PARTS,
+    plain=BOOL,  # exactly one text part with nothing but its text
+    text_only=BOOL,  # every part of `content` is bare text
+    first=BOOL,
+    last=BOOL,
+)
+TURN = _shape("text", role=Shape(values=("user", "assistant")), parts=PARTS, plain=BOOL, last=BOOL)
+TOOL = _shape("name description parameters strict cache type native")
+CHAT = Shape(
+    {
+        **{n: ANY for n in CHAT_PARAMS},
+        **{n: ANY for n in "model system thinking_budget stream_options extra_body extra_headers extra_query documents".split()},
+        "messages": Shape(item=MESSAGE),
+        "turns": Shape(item=TURN),
+        "system_parts": PARTS,
+        "system_plain": BOOL,
+        "tools": Shape(item=TOOL),
+        "server_tools": Shape(item=_shape("type", native=ANY)),  # tools the provider runs, {type: web_search, …}
+        "tool_choice": _shape("name allowed", mode=Shape(values=("auto", "none", "required", "tool"))),
+        "response_format": _shape(
+            "name description schema strict", type=Shape(values=("text", "json_object", "json_schema"))
+        ),
+        "reasoning": _shape(
+            "budget summary",
+            effort=Shape(values=EFFORTS),
+            mode=Shape(values=("none", "auto", "enabled")),
+            visible=BOOL,
+        ),
+        "reasoning_effort": Shape(values=EFFORTS),
+        "stream": BOOL,
+        "stream_usage": BOOL,
+        "prefill": ANY,  # text of a last assistant message, if the history ends in one
+        "has_tool_history": BOOL,  # a tool call or result stands in the history
+    }
+)
+#: request shape per operation; names every template of that operation may read
+REQUESTS: dict[str, Shape] = {"chat": CHAT, "count_tokens": Shape({**(CHAT.fields or {}), "chat_body": ANY})}
+for _name, _fields in {
+    "completion": "prompt suffix stream",
+    "embeddings": "input",
+    "rerank": "query documents",
+    "image": "prompt",
+    "image_edit": "prompt",
+    "video": "prompt",
+    "speech": "text stream",
+    "transcription": "audio stream",
+    "moderation": "input",
+    "ocr": "document",
+    "search": "query",
+    "read": "url",
+    "upload_file": "file",
+    "get_file": "id",
+    "list_files": "",
+    "delete_file": "id",
+    "download_file": "id",
+    "batch": "requests",
+    "list_models": "",
+}.items():
+    _own: dict[str, Shape] = {n: ANY for n in [*_fields.split(), *PARAMS.get(_name, [])]}
+    _own.update({n: ANY for n in ("model", "extra_body", "extra_headers", "extra_query")})
+    if _name == "embeddings":
+        _own["inputs"] = Shape(item=_shape("text", parts=PARTS))
+    for _media in ("audio", "document", "file", "image", "mask"):
+        if _media in _own:
+            _own[_media] = PART
+    REQUESTS[_name] = Shape(_own)
+REQUESTS["realtime"] = Shape({**(CHAT.fields or {}), **{n: ANY for n in "voice sample_rate text id language".split()}, "audio": PART})
+
+_USAGE = (
+    "input_tokens output_tokens cache_read_tokens cache_write_tokens cache_write_1h_tokens reasoning_tokens "
+    "audio_input_tokens audio_output_tokens total_tokens seconds characters images pages searches cost"
+)
+USAGE_FIELDS = _USAGE.split()
+#: output kind -> (fields, primary field or None); fields in () carry position, not data
+OUTPUTS: dict[str, tuple[tuple[str, ...], str | None]] = {
+    kind: (tuple(names.split()), primary)
+    for kind, names, primary in (
+        ("start", "id model created", None),
+        ("text", "text full index signature", "text"),
+        ("thinking", "text full signature redacted id index", None),
+        ("tool_call", "index id name arguments full_arguments signature server", None),
+        ("citation", "url title text start end source index", None),
+        ("media", "type media_type data url id text index", None),
+        ("native", "data index", "data"),
+        ("refusal", "text full index", "text"),
+        ("logprobs", "content", "content"),
+        ("usage", _USAGE, None),
+        ("finish", "reason detail", "reason"),
+        ("error", "message code type status param", "message"),
+        ("embedding", "vector index dtype", "vector"),
+        ("result", "index score text url title published", None),
+        ("verdict", "flagged categories scores index", "flagged"),
+        ("file", "id name bytes purpose status created expires", "id"),
+        ("image", "url data media_type text seed", None),
+        ("video", "url data media_type", None),
+        ("audio", "data hex url media_type", None),
+        ("segment", "text start end speaker confidence final", None),
+        ("word", "text start end speaker confidence", None),
+        ("language", "code", "code"),
+        ("model", "id name context max_output created owner", "id"),
+        ("page", "text index images url title", None),
+        ("batch_item", "id response error", None),
+        ("transcript", "text final role start end", "text"),
+        ("speech", "state", "state"),
+        ("turn", "state", "state"),
+        ("session", "id", "id"),
+    )
+}
+#: fields that alone do not make an output worth emitting
+POSITION_FIELDS = frozenset("index server type media_type dtype".split())
+COMMON_OUTPUTS = ("usage", "error", "start")
+#: output kinds an operation's maps may emit
+OPERATION_OUTPUTS: dict[str, tuple[str, ...]] = {
+    "chat": tuple("start text thinking tool_call citation media native refusal logprobs usage finish error".split()),
+    "completion": ("start", "text", "logprobs", "usage", "finish", "error", "citation"),
+    "embeddings": ("start", "embedding", "usage", "error"),
+    "rerank": ("start", "result", "usage", "error"),
+    "image": ("start", "image", "text", "usage", "finish", "error"),
+    "image_edit": ("start", "image", "text", "usage", "finish", "error"),
+    "video": ("start", "video", "usage", "error"),
+    "speech": ("start", "audio", "word", "usage", "finish", "error"),
+    "transcription": ("start", "text", "language", "segment", "word", "usage", "finish", "error"),
+    "moderation": ("start", "verdict", "usage", "error"),
+    "ocr": ("start", "page", "usage", "error"),
+    "search": ("start", "result", "usage", "error"),
+    "read": ("start", "page", "usage", "error"),
+    "upload_file": ("file", "error"),
+    "get_file": ("file", "error"),
+    "list_files": ("file", "error"),
+    "delete_file": ("file", "error"),
+    "download_file": ("file", "error"),
+    "count_tokens": ("usage", "error"),
+    "batch": ("batch_item", "usage", "error"),
+    "list_models": ("model", "error"),
+    "realtime": tuple("session transcript audio text speech turn tool_call usage error".split()),
+}
