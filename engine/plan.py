@@ -103,6 +103,7 @@ class OperationPlan:
     params: Callable[..., Any] | None = None  # (context, body, report, policy) -> body with parameters laid in
     listed: frozenset[str] = frozenset()  # parameters the spec knows (table or template)
     reads: frozenset[str] = frozenset()  # request names any template reads
+    part_reads: frozenset[str] = frozenset()  # fields of messages, turns and parts any template reads
     part_types: frozenset[str] = frozenset()  # types with an entry in `parts`
     inline: frozenset[str] = frozenset()  # part types whose URLs the engine fetches first
     upload: tuple[tuple[str, Call], ...] = ()
@@ -147,3 +148,22 @@ class Variable:
     format: str | None = None  # url
     values: tuple[str, ...] = ()
     about: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderPlan:
+    """Who and where: what must be known of a provider before one of its operations is compiled."""
+
+    id: str
+    name: str
+    status: str = "active"
+    status_note: dict[str, Any] = field(default_factory=dict)  # since, reason, instead
+    about: str | None = None
+    docs: str | None = None
+    secrets: tuple[Secret, ...] = ()
+    variables: tuple[Variable, ...] = ()
+    base_url: Variable | None = None  # set when the operator chooses the server: `base_url: {env: …}`
+    operations: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    default_model: str | None = None
+    trust: str = "builtin"  # builtin local remote
