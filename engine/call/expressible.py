@@ -1,0 +1,83 @@
+"""Nothing vanishes: what a spec cannot express is dropped with a warning or refused, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.errors import UnsupportedError
+from engine.plan import OperationPlan
+from engine.types import Report
+from engine.vocabulary import MEDIA_TYPES
+
+#: request fields that are not parameters, and the names under which templates may read them
+_READ_AS: dict[str, tuple[str, ...]] = {
+    "tools": ("tools",),
+    "server_tools": ("server_tools", "tools"),
+    "tool_choice": ("tool_choice",),
+    "response_format": ("response_format",),
+    "reasoning": ("reasoning", "reasoning_effort"),
+    "documents": ("documents",),
+    "messages": ("messages", "turns", "prompt"),
+}
+#: dropped without losing what was asked: nothing was asked
+_EMPTY = (None, [], {}, "")
+
+
+def drop_unsupported(plan: OperationPlan, context: dict[str, Any], report: Report, policy: str, params: Sequence[str]) -> None:
+    """Remove fields that no parameter and no template takes; `policy` is warn, error or ignore (SPEC_LANGUAGE 5.2)."""
+    for name in params:
+        if name in context and context[name] is not None and name not in plan.listed and name not in plan.reads:
+            if name == "reasoning_effort" and "reasoning" in plan.reads:
+                continue  # one value under two names
+            _drop(plan, context, report, policy, name)
+    for name, readers in _READ_AS.items():
+        if context.get(name) in _EMPTY or any(r in plan.reads or r in plan.listed for r in readers):
+            continue
+        if name == "tool_choice" and context[name].get("mode") in ("auto", None):
+            context.pop(name)
+            continue
+        if name == "response_format" and context[name].get("type") in ("text", None):
+            context.pop(name)
+            continue
+        _drop(plan, context, report, policy, name)
+
+
+def _drop(plan: OperationPlan, context: dict[str, Any], report: Report, policy: str, name: str) -> None:
+    spoken = plan.dialect or plan.name
+    if policy == "error":
+        raise UnsupportedError(f"{plan.name} cannot express `{name}` (dialect {spoken} has no such parameter)", param=name)
+    value = context.pop(name)
+    report.parameters[name] = {"fate": "dropped", "value": value, "reason": f"{spoken} does not take it"}
+    if policy != "ignore":
+        report.warnings.append(f"{name} was dropped: {plan.provider} does not take it")
+
+
+def check_parts(plan: OperationPlan, context: Mapping[str, Any], report: Report) -> None:
+    """Refuse content that no template reads; thinking is dropped with a warning (SERVE.md 5, 17)."""
+    messages = context.get("messages")
+    if not isinstance(messages, list):
+        return
+    known = plan.part_types
+    for message in messages:
+        parts = message.get("parts") if message.__class__ is dict else None
+        if not parts or message.get("plain"):
+            continue
+        for part in parts:
+            kind = part.get("type")
+            if kind in known or kind in ("text", "native", "json"):
+                continue
+            if kind == "thinking":
+                if "thinking" not in plan.part_reads and "thinking_parts" not in plan.part_reads:
+                    _once(report, "thinking of earlier turns was dropped: it has no place in this request")
+            elif kind in MEDIA_TYPES:
+                raise UnsupportedError(f"{plan.provider} cannot express {_article(kind)} {kind} part")
+
+
+def _once(report: Report, text: str) -> None:
+    if text not in report.warnings:
+        report.warnings.append(text)
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"

@@ -1,0 +1,105 @@
+"""Which examples a provider runs: its own, and those of its operations' dialects where its patches left the wire alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engine.examples.deviations import Deviations, deviations
+from engine.spec.node import Node
+from engine.spec.problem import Problems
+from engine.vocabulary import OPERATIONS
+
+if TYPE_CHECKING:
+    from engine.catalog import Catalog
+
+
+@dataclass(slots=True)
+class Case:
+    """An example with where it comes from."""
+
+    example: Mapping[str, Any]
+    operation: str
+    origin: str  # id of the file it stands in
+    inherited: bool = False
+    deviations: Deviations = field(default_factory=Deviations)
+    skip: str | None = None  # the reason in `skip_examples`
+    line: int | None = None
+    variant: str | None = None
+
+
+def cases(catalog: Catalog, provider: str, variant: str | None = None) -> list[Case]:
+    """Every example of a provider in the order of its operations: own ones first, then the inherited ones."""
+    node = catalog.provider(provider)
+    if node is None:
+        return []
+    own = list(_listed(node)) + list(_listed(catalog.example_file("providers", provider)))
+    out = []
+    for example in own:
+        plain = example.plain()
+        if plain.get("variant") == variant:
+            line = example.mark.line
+            out.append(Case(plain, str(plain.get("operation", "chat")), provider, line=line, variant=variant))
+    for operation in OPERATIONS:
+        out.extend(_inherited(catalog, provider, operation, variant))
+    return out
+
+
+def dialect_examples(catalog: Catalog, dialect: str) -> list[Node]:
+    """The examples of a dialect, in its file and beside it."""
+    node = catalog.dialect(dialect)
+    return list(_listed(node)) + list(_listed(catalog.example_file("dialects", dialect)))
+
+
+def _inherited(catalog: Catalog, provider: str, operation: str, variant: str | None) -> Iterator[Case]:
+    from engine.spec.extend import dialect_tree, matching_patches, operation_tree
+
+    problems = Problems()
+    model = catalog.plan(provider).default_model or "m"
+    base = catalog.tree(provider)
+    patches = matching_patches(base, model, variant)
+    tree, chain = operation_tree(catalog, base, operation, patches, problems)
+    if tree is None or not chain:
+        return
+    root = catalog.tree(provider, model, variant)
+    skips = {k: str(v.value) for k, v in (tree.get("skip_examples") or Node({})).items()}
+    for dialect in chain:
+        found = dialect_examples(catalog, dialect)
+        if not found:
+            continue
+        spoken = dialect_tree(catalog, dialect, problems)
+        if spoken is None:
+            continue
+        differs = deviations(spoken, tree, shared_headers=root.get("headers"), shared_query=root.get("query"))
+        for example in found:
+            plain = example.plain()
+            request = plain.get("request")
+            if isinstance(request, dict) and "model" not in plain:
+                # patches follow the model: an inherited example speaks about the provider's default model
+                plain["request"] = {**request, "model": model}
+                plain = _rename_model(plain, request.get("model"), model)
+            name = str(plain.get("name"))
+            yield Case(plain, operation, dialect, True, differs, skips.get(name), example.mark.line, variant)
+
+
+def _rename_model(example: dict[str, Any], old: Any, new: str) -> dict[str, Any]:
+    """The example with its model's name exchanged wherever it is sent (body and path)."""
+    sends = example.get("sends")
+    if old is None or not isinstance(sends, dict):
+        return example
+    sends = dict(sends)
+    body = sends.get("body")
+    if isinstance(body, dict) and body.get("model") == old:
+        sends["body"] = {**body, "model": new}
+    if isinstance(sends.get("path"), str):
+        from urllib.parse import quote
+
+        sends["path"] = sends["path"].replace(f"/{quote(str(old), safe='/:@')}", f"/{quote(new, safe='/:@')}")
+    return {**example, "sends": sends}
+
+
+def _listed(node: Node | None) -> Iterator[Node]:
+    found = node.get("examples") if node is not None else None
+    if found is not None and found.is_list:
+        yield from found.value

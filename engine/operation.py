@@ -1,0 +1,157 @@
+"""An operation bound to one model of one provider: pure functions from values to values, no socket.
+
+    chat = client.operation("anthropic/claude-sonnet-4-5", "chat")
+    request = chat.render(messages=[{"role": "user", "content": "hi"}])     # HttpRequest, unsigned
+    answer = chat.read(200, headers, body)                                   # Response, or raises the typed error
+    reader = chat.reader(headers)                                            # reader.feed(bytes) -> events; reader.close()
+
+Shareable between threads; rendering changes neither its arguments nor the operation.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid as _uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from engine import errors
+from engine.call.expressible import check_parts, drop_unsupported
+from engine.types import HttpRequest, Report, Response
+from engine.vocabulary import PARAMS
+
+if TYPE_CHECKING:
+    from engine.call.reader import Reader
+    from engine.plan import OperationPlan, ProviderPlan
+
+
+def _random_id(name: str | None = None) -> str:
+    return str(_uuid.uuid4())
+
+
+class Operation:
+    """One operation of one model, with the caller's settings."""
+
+    __slots__ = ("_constant", "clock", "model", "model_info", "name", "plan", "provider", "secrets", "unsupported", "uuid", "values", "who")
+
+    def __init__(
+        self,
+        plan: OperationPlan,
+        who: ProviderPlan,
+        model: str,
+        *,
+        values: Mapping[str, Any] | None = None,
+        secrets: Mapping[str, Any] | None = None,
+        model_info: Mapping[str, Any] | None = None,
+        unsupported: str = "warn",
+        clock: Callable[[], float] = time.time,
+        uuid: Callable[..., str] = _random_id,
+    ) -> None:
+        self.plan = plan
+        self.who = who
+        self.provider = who.id
+        self.name = plan.name
+        self.model = model
+        self.values = dict(values or {})  # provider variables, and `base_url` where the caller or operator chose the server
+        self.secrets = dict(secrets or {})
+        self.model_info = model_info
+        self.unsupported = unsupported  # warn, error or ignore
+        self.clock = clock
+        self.uuid = uuid
+        self._constant = {**self.values, "model_info": model_info, "$dialects": plan.dialects}
+
+    def __repr__(self) -> str:
+        return f"<Operation {self.name} of {self.provider}/{self.model}>"
+
+    @property
+    def base_url(self) -> str:
+        """Scheme, host and path prefix of this operation's calls."""
+        chosen = self.values.get("base_url")
+        url = chosen if chosen else self.plan.base_url(dict(self._constant))
+        if not url:
+            raise errors.ConfigError("no base URL: a variable in it has no value", provider=self.provider, operation=self.name)
+        return str(url).rstrip("/")
+
+    def context(self, fields: Mapping[str, Any], report: Report, unsupported: str | None = None) -> dict[str, Any]:
+        """The names templates see: the canonical request, provider variables, `model_info` and the engine's own."""
+        from engine.call.normalize import normalize
+
+        plan = self.plan
+        now = self.clock()
+        request = normalize(self.name, dict(fields), reads=plan.reads, part_reads=plan.part_reads, now=now, uuid=self.uuid)
+        context: dict[str, Any] = {**request, **self._constant}
+        context.setdefault("model", self.model)
+        context["$report"] = report
+        context["$now"] = now
+        context["$uuid"] = self.uuid
+        policy = unsupported or self.unsupported
+        drop_unsupported(plan, context, report, policy, PARAMS.get(self.name, []))
+        check_parts(plan, context, report)
+        return context
+
+    def render(self, **fields: Any) -> HttpRequest:
+        """The HTTP request for these fields (SPEC_LANGUAGE 12.1), without credentials.
+
+        `request.report` has the fate of every parameter. Raises UnsupportedError for what the spec cannot express and
+        ConfigError for fields that make no sense; both before anything is sent.
+        """
+        policy = fields.pop("unsupported", None)
+        report = Report()
+        if fields.get("stream") and self.plan.stream is None:
+            raise errors.UnsupportedError(f"{self.name} cannot be streamed", provider=self.provider, operation=self.name)
+        try:
+            return self.build(self.context(fields, report, policy), report, policy)
+        except errors.Error as error:
+            raise self.place(error) from None
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError, RecursionError, OverflowError) as error:
+            raise self.place(self._broken(error)) from None
+
+    def build(self, context: dict[str, Any], report: Report, unsupported: str | None = None) -> HttpRequest:
+        """The request for a context whose `before` values are known."""
+        from engine.call.request import build
+
+        stream = bool(context.get("stream")) and self.plan.stream is not None
+        call = self.plan.stream.call if stream and self.plan.stream and self.plan.stream.call else self.plan.call
+        request = build(call, context, self.base_url, self.plan, main=True, unsupported=unsupported or self.unsupported)
+        request.stream = stream
+        request.report = report
+        request.context = context
+        return request
+
+    def read(self, status: int, headers: Mapping[str, str], body: bytes, request: HttpRequest | None = None) -> Response:
+        """The answer in a whole reply. Raises the typed error a failed or unreadable reply stands for."""
+        from engine.call.read import read_whole
+
+        context = request.context if request is not None else None
+        try:
+            response = read_whole(self.plan, status, headers, body, context=context, now=self.clock(), model=self.model)
+        except errors.Error as error:
+            raise self.place(error) from None
+        if request is not None and request.report is not None:
+            response.report = request.report
+            response.warnings[:0] = request.report.warnings
+        return response
+
+    def reader(self, headers: Mapping[str, str] | None = None, request: HttpRequest | None = None) -> Reader:
+        """A reader of a streamed reply: `feed(bytes)` gives events, `close()` the Response or the typed error."""
+        from engine.call.reader import Reader
+
+        if self.plan.stream is None:
+            raise errors.UnsupportedError(f"{self.name} cannot be streamed", provider=self.provider, operation=self.name)
+        context = request.context if request is not None else None
+        return Reader(self.plan, headers or {}, context=context, now=self.clock(), model=self.model)
+
+    def place(self, error: errors.Error) -> errors.Error:
+        """An error with provider, model and operation filled in."""
+        error.provider = error.provider or self.provider
+        error.model = error.model or self.model
+        error.operation = error.operation or self.name
+        return error
+
+    def _broken(self, error: Exception) -> errors.Error:
+        """A failure inside a compiled template, said in the author's terms."""
+        from engine.expr.function import locate
+
+        mark = locate(error)
+        where = f"{mark}: " if mark else ""
+        return errors.ConfigError(f"{where}the request could not be written: {type(error).__name__}: {error}")
