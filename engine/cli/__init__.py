@@ -1,0 +1,34 @@
+"""The command line: `llmkit COMMAND`. Exit codes: 0 done, 1 findings or a failed call, 2 wrong usage, 130 interrupted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Never shows a traceback: what goes wrong is said in one message on standard error."""
+    from engine.cli.parser import parser
+    from engine.errors import Error, SpecError
+
+    arguments = parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments) or 0)
+    except SpecError as error:
+        for problem in error.problems or [error.message]:
+            print(problem, file=sys.stderr)
+        return 1
+    except Error as error:
+        print(f"llmkit: {error.kind}: {error}", file=sys.stderr)
+        return 2 if error.kind == "config" else 1
+    except KeyboardInterrupt:
+        print("llmkit: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: not our failure
+        return 0
+    except OSError as error:
+        name = f" {error.filename}" if error.filename else ""
+        print(f"llmkit:{name}: {error.strerror or error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,137 @@
+"""`llmkit chat`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ConfigError
+
+
+def chat(arguments: argparse.Namespace) -> int:
+    """One user message, streamed to the terminal. Thinking and notes go to standard error, the answer to standard output."""
+    from engine import Client
+
+    client = Client(
+        catalog=arguments.catalog, override=arguments.override, providers=_settings(arguments), timeout=arguments.timeout
+    )
+    fields = _fields(arguments)
+    if arguments.explain:
+        print(json.dumps(_explained(client.chat.explain(arguments.model, **fields)), indent=2, ensure_ascii=False))
+        return 0
+    if arguments.no_stream:
+        answer = client.chat(arguments.model, **fields)
+        if arguments.json:
+            print(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))
+        else:
+            print(safe(answer.text))
+            _tail(answer)
+        return 0
+    with client.chat.stream(arguments.model, **fields) as stream:
+        for event in stream:
+            if arguments.json:
+                print(json.dumps(event.to_dict(), ensure_ascii=False), flush=True)
+            elif event.kind == "text" and event.choice == 0:
+                print(safe(event.text or ""), end="", flush=True)
+            elif event.kind == "thinking" and event.text:
+                print(_dim(safe(event.text)), end="", file=sys.stderr, flush=True)
+        if not arguments.json:
+            print()
+            _tail(stream.response)
+    return 0
+
+
+def safe(text: str) -> str:
+    """Text without escape and control sequences, for a terminal (RELIABILITY M5)."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def _tail(answer: Any) -> None:
+    for call in answer.tool_calls:
+        print(f"tool call {safe(call.name or '')} {safe(json.dumps(call.arguments, ensure_ascii=False))}")
+    usage = answer.usage
+    counts = [f"{v} {n}" for n, v in (("in", usage.input_tokens), ("out", usage.output_tokens)) if v is not None]
+    notes = [answer.finish_reason or "no finish reason", *counts]
+    if answer.cost is not None:
+        notes.append(f"${answer.cost}")
+    print(_dim(f"[{', '.join(notes)}]"), file=sys.stderr)
+    for warning in answer.warnings:
+        print(_dim(f"note: {safe(warning)}"), file=sys.stderr)
+
+
+def _dim(text: str) -> str:
+    return f"\x1b[2m{text}\x1b[0m" if sys.stderr.isatty() else text
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    settings: dict[str, Any] = {}
+    if arguments.base_url:
+        settings["base_url"] = arguments.base_url
+    if arguments.key:
+        if arguments.key not in os.environ:
+            raise ConfigError(f"--key names the environment variable {arguments.key}, which is not set")
+        settings["api_key"] = os.environ[arguments.key]
+    return {arguments.model.partition("/")[0].partition(":")[0]: settings} if settings else {}
+
+
+def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    prompt = " ".join(arguments.prompt) if arguments.prompt else "" if sys.stdin.isatty() else sys.stdin.read()
+    parts: list[dict[str, Any]] = [{"type": "text", "text": prompt}] if prompt else []
+    parts += [_attachment(source, "image") for source in arguments.image]
+    parts += [_attachment(source, None) for source in arguments.file]
+    if not parts:
+        raise ConfigError("no prompt: give it as an argument or on standard input")
+    messages: list[dict[str, Any]] = [{"role": "system", "content": arguments.system}] if arguments.system else []
+    messages.append({"role": "user", "content": prompt if len(parts) == 1 and prompt else parts})
+    fields: dict[str, Any] = {"messages": messages}
+    tools: list[Any] = []
+    for path in arguments.tool_schema:
+        loaded = _json_file(path)
+        tools += loaded if isinstance(loaded, list) else [loaded]
+    if tools:
+        fields["tools"] = tools
+    if arguments.json_schema:
+        schema = _json_file(arguments.json_schema)
+        fields["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+    for name, value in (("max_tokens", arguments.max_tokens), ("temperature", arguments.temperature)):
+        if value is not None:
+            fields[name] = value
+    if arguments.reasoning:
+        fields["reasoning_effort"] = arguments.reasoning
+    for pair in arguments.param:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--param takes NAME=JSON, not `{pair}`")
+        try:
+            fields[name] = json.loads(value)
+        except ValueError:
+            fields[name] = value
+    return fields
+
+
+def _attachment(source: str, kind: str | None) -> dict[str, Any]:
+    import base64
+    import mimetypes
+
+    media_type = mimetypes.guess_type(source)[0] or "application/octet-stream"
+    head = media_type.partition("/")[0]
+    kind = kind or (head if head in ("image", "audio", "video") else "document")
+    if source.startswith(("http://", "https://")):
+        return {"type": kind, "url": source, "media_type": media_type}
+    data = base64.b64encode(Path(source).read_bytes()).decode()
+    return {"type": kind, "data": data, "media_type": media_type, "filename": Path(source).name}
+
+
+def _json_file(path: str) -> Any:
+    try:
+        return json.loads(Path(path).read_text("utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from None
+
+
+def _explained(explained: Any) -> Any:
+    return explained.to_dict() if hasattr(explained, "to_dict") else explained

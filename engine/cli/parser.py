@@ -1,0 +1,123 @@
+"""The commands and their options. Each command's module is imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+EPILOG = """examples:
+  llmkit demo                                        the whole library in a minute, no key needed
+  llmkit chat groq/llama-3.3-70b-versatile "Say hello in Welsh"
+  llmkit chat anthropic/claude-sonnet-4-5 --explain "What would be sent?"
+  llmkit check my-provider.yaml                      validate a file you wrote
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The argument parser of `llmkit`."""
+    top = argparse.ArgumentParser(
+        prog="llmkit",
+        description="AI providers as data: call, inspect and check providers that exist only as YAML.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = top.add_subparsers(metavar="COMMAND", required=True, title="commands")
+
+    def command(name: str, where: str, help: str, **options: Any) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".", **options)
+        made.add_argument("--catalog", action="append", default=[], metavar="PATH", help="further spec file or folder (repeatable)")
+        made.add_argument("--override", action="append", default=[], metavar="ID", help="let a file replace this packaged provider")
+        made.set_defaults(run=_later(where))
+        return made
+
+    chat = command("chat", "chat.chat", "talk to a model; the answer streams to the terminal")
+    chat.add_argument("model", help="provider/model, or provider:variant/model")
+    chat.add_argument("prompt", nargs="*", help="the user message; read from standard input when absent")
+    chat.add_argument("--system", metavar="TEXT", help="system prompt")
+    chat.add_argument("--image", action="append", default=[], metavar="FILE|URL", help="attach an image (repeatable)")
+    chat.add_argument("--file", action="append", default=[], metavar="FILE|URL", help="attach a document, audio or video file")
+    chat.add_argument("--tool-schema", action="append", default=[], metavar="FILE", help="JSON file with a tool or a list of tools")
+    chat.add_argument("--json-schema", metavar="FILE", help="JSON schema the answer must follow")
+    chat.add_argument("--reasoning", metavar="EFFORT", help="none, minimal, low, medium, high, xhigh or auto")
+    chat.add_argument("--max-tokens", type=int, metavar="N")
+    chat.add_argument("--temperature", type=float, metavar="T")
+    chat.add_argument("--param", action="append", default=[], metavar="NAME=JSON", help="any further parameter (repeatable)")
+    chat.add_argument("--base-url", metavar="URL", help="address of the server; its key must then be given by --key")
+    chat.add_argument("--key", metavar="ENV", help="name of the environment variable that holds the key")
+    chat.add_argument("--no-stream", action="store_true", help="wait for the whole answer")
+    chat.add_argument("--json", action="store_true", help="print the whole response as JSON (with a stream: one event per line)")
+    chat.add_argument("--explain", action="store_true", help="show what would be sent, with the fate of every parameter; no network")
+    chat.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="deadline of the call (default 600)")
+
+    providers = command("providers", "listing.providers", "list the providers of the catalog")
+    providers.add_argument("--category", metavar="WORD", help="only providers of this category")
+    providers.add_argument("--region", metavar="WORD", help="only providers that serve from this region")
+    providers.add_argument("--operation", metavar="NAME", help="only providers with this operation")
+    providers.add_argument("--capability", action="append", default=[], metavar="FLAG", help="only with this capability (repeatable)")
+    providers.add_argument("--status", metavar="WORD", help="active, beta, discontinued, …")
+    providers.add_argument("--json", action="store_true")
+
+    models = command("models", "listing.models", "list known models")
+    models.add_argument("provider", nargs="?", help="only this provider")
+    models.add_argument("--json", action="store_true")
+
+    show = command("show", "show.show", "print a provider or dialect file, as written or resolved")
+    show.add_argument("name", help="id of a provider or dialect; provider/model and provider:variant apply patches")
+    show.add_argument("--resolved", action="store_true", help="with everything it inherits")
+    show.add_argument("--origin", action="store_true", help="with the file and line of every value (implies --resolved)")
+
+    check = command("check", "check.check", "validate spec files: syntax, schema, meaning and examples")
+    check.add_argument("names", nargs="*", metavar="FILE|ID", help="files or ids; the whole catalog when absent")
+    check.add_argument("--format", choices=["text", "json", "github"], default="text")
+    check.add_argument("--no-examples", action="store_true", help="skip step 6")
+    check.add_argument("--no-cache", action="store_true", help="run examples even if the same bytes passed before")
+
+    explain = command("explain", "check.explain", "explain a rule of `llmkit check`")
+    explain.add_argument("rule", nargs="?", help="name in brackets of a message; all rules when absent")
+
+    render = command("render", "wire.render", "render a request as HTTP without sending it (JSON in, JSON out)")
+    render.add_argument("model", help="provider/model")
+    render.add_argument("input", nargs="?", default="-", help="file with the request fields as JSON; - is standard input")
+    render.add_argument("--operation", default="chat")
+
+    read = command("read", "wire.read", "read a recorded reply through a spec")
+    read.add_argument("model", help="provider/model")
+    read.add_argument("input", nargs="?", default="-", help="file with the reply's body; - is standard input")
+    read.add_argument("--operation", default="chat")
+    read.add_argument("--status", type=int, default=200)
+    read.add_argument("--header", action="append", default=[], metavar="NAME:VALUE")
+    read.add_argument("--stream", action="store_true", help="the body is a stream")
+
+    new = command("new", "new.new", "write a provider file to start from")
+    new.add_argument("id", help="id of the provider: small letters, digits, hyphens")
+    new.add_argument("--dialect", default="openai-chat", help="dialect of its chat (default openai-chat)")
+    new.add_argument("--base-url", default="https://api.example.com/v1")
+    new.add_argument("--name", help="display name")
+    new.add_argument("--output", default="-", metavar="FILE", help="file to write; - is standard output")
+
+    sim = command("sim", "simulate.sim", "run a stand-in for any provider on loopback, answering from the examples")
+    sim.add_argument("--port", type=int, default=8089)
+
+    demo = command("demo", "simulate.demo", "hold one conversation over eight wire formats; no key needed")
+    demo.add_argument("--json", action="store_true")
+    return top
+
+
+def _later(where: str) -> Callable[[argparse.Namespace], int]:
+    module, _, name = where.partition(".")
+
+    def run(arguments: argparse.Namespace) -> int:
+        return int(getattr(import_module(f"engine.cli.{module}"), name)(arguments) or 0)
+
+    return run
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from engine import __version__
+
+        print(f"llmkit {__version__}")
+        parser.exit()

@@ -1,0 +1,58 @@
+"""`llmkit render` and `llmkit read`: one half of a call each, JSON in and JSON out, no network."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine.catalog import Catalog
+from engine.errors import ConfigError
+from engine.operation import Operation
+
+
+def render(arguments: argparse.Namespace) -> int:
+    """Request fields (JSON) to the HTTP request that would be sent; credentials are left out."""
+    try:
+        fields = json.loads(_input(arguments.input))
+    except ValueError as error:
+        raise ConfigError(f"the input is not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise ConfigError("the input is a JSON object of request fields")
+    fields.pop("model", None)
+    request = _operation(arguments).render(**fields)
+    report = request.report.to_dict() if request.report else {}
+    _print({**request.to_dict(), "report": {k: v for k, v in report.items() if v}})
+    return 0
+
+
+def read(arguments: argparse.Namespace) -> int:
+    """A recorded body to the canonical response, or to the typed error (exit code 1)."""
+    operation = _operation(arguments)
+    headers: dict[str, str] = {}
+    for header in arguments.header:
+        name, _, value = header.partition(":")
+        headers[name.strip().lower()] = value.strip()
+    body = _input(arguments.input)
+    if arguments.stream:
+        reader = operation.reader(headers)
+        for event in reader.feed(body):
+            print(json.dumps(event.to_dict(), ensure_ascii=False))
+        _print(reader.close().to_dict())
+    else:
+        _print(operation.read(arguments.status, {"content-type": "application/json", **headers}, body).to_dict())
+    return 0
+
+
+def _operation(arguments: argparse.Namespace) -> Operation:
+    return Catalog(arguments.catalog, arguments.override).example_operation(arguments.model, arguments.operation, {})
+
+
+def _input(name: str) -> bytes:
+    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+
+
+def _print(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))

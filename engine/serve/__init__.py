@@ -1,0 +1,1 @@
+"""The other direction: standing in for a provider on loopback."""
