@@ -58,6 +58,7 @@ class Catalog:
         self._lock = threading.RLock()
         self._entries: dict[str, dict[str, _Entry]] = {"providers": {}, "dialects": {}, "models": {}}
         self._nodes: dict[tuple[str, str], Node | None] = {}
+        self._bases: dict[str, Node] = {}  # with `extends` resolved; kept, because patches are told apart by identity
         self._texts: dict[str, str] = {}
         self._plans: dict[str, ProviderPlan] = {}
         self._operations: dict[tuple[Any, ...], OperationPlan] = {}
@@ -144,14 +145,31 @@ class Catalog:
     # --- trees and plans --------------------------------------------------------------------------------------------
 
     def tree(self, provider: str, model: str | None = None, variant: str | None = None) -> Node:
-        """A provider's tree with `extends` resolved and the patches of a model and a variant applied."""
+        """A provider's tree with `extends` resolved and the patches of a model and a variant applied to its own keys.
+
+        Operations stay patches over their dialects. Raises SpecError with every finding.
+        """
+        problems = Problems()
+        found = self._base(provider, problems)
+        if found is not None and (model is not None or variant is not None):
+            from engine.spec.extend import matching_patches, patched
+
+            found = patched(found, matching_patches(found, model, variant), problems)
+        if problems.errors or found is None:
+            raise SpecError(problems.sorted() or f"no provider `{provider}`", provider=provider)
+        return found
+
+    def _base(self, provider: str, problems: Problems) -> Node | None:
         from engine.spec.extend import provider_tree
 
-        problems = Problems()
-        found = provider_tree(self, provider, problems, model=model, variant=variant)
-        if problems.errors:
-            raise SpecError(problems.sorted(), provider=provider)
-        return found
+        with self._lock:
+            found = self._bases.get(provider)
+            if found is None:
+                before = len(problems.errors)
+                found = provider_tree(self, provider, problems)
+                if found is not None and len(problems.errors) == before:
+                    self._bases[provider] = found
+            return found
 
     def compile(
         self, provider: str, operation: str, model: str = "", variant: str | None = None, problems: Problems | None = None
@@ -160,17 +178,17 @@ class Catalog:
 
         With `problems` findings are collected there and None stands for a spec that has errors; without, they raise.
         """
-        from engine.spec.extend import matching_patches, operation_tree, provider_tree
+        from engine.spec.extend import matching_patches
 
         collected = problems if problems is not None else Problems()
         before = len(collected.errors)
         with self._lock:
-            base = provider_tree(self, provider, collected)
+            base = self._base(provider, collected)
             patches = matching_patches(base, model, variant) if base is not None else ()
             key = (provider, operation, tuple(id(p) for p in patches))
             found = self._operations.get(key)
-            if found is None and len(collected.errors) == before:
-                found = self._compile(provider, operation, base, patches, model, variant, collected)
+            if found is None and base is not None and len(collected.errors) == before:
+                found = self._compile(provider, operation, base, patches, collected)
                 if found is not None:
                     self._operations[key] = found
         if problems is None and (collected.errors or found is None):
@@ -178,13 +196,13 @@ class Catalog:
         return found
 
     def _compile(
-        self, provider: str, operation: str, base: Node, patches: Any, model: str, variant: str | None, problems: Problems
+        self, provider: str, operation: str, base: Node, patches: tuple[Node, ...], problems: Problems
     ) -> OperationPlan | None:
         from engine.spec.compile.operation import compile_operation
         from engine.spec.compile.provider import provider_plan
-        from engine.spec.extend import operation_tree, provider_tree
+        from engine.spec.extend import operation_tree, patched
 
-        root = provider_tree(self, provider, problems, model=model, variant=variant) if patches else base
+        root = patched(base, patches, problems) if patches else base
         tree, dialects = operation_tree(self, base, operation, patches, problems)
         if tree is None:
             return None
@@ -230,14 +248,11 @@ class Catalog:
 
     def compile_checked(self, provider: str, operation: str, model: str, variant: str | None) -> OperationPlan:
         """Like `compile`, with clear errors for a provider that cannot do it."""
+        from engine.spec.extend import matching_patches, operation_names
+
         who = self.plan(provider)
-        root = self.tree(provider, model, variant) if variant else None
-        offered = who.operations if root is None else tuple(k for k, _ in root.items())
-        if variant is not None and variant not in who.variants:
-            near = nearest(variant, who.variants)
-            hint = f"; did you mean `{near}`?" if near else f"; it has {', '.join(who.variants) or 'none'}"
-            raise ConfigError(f"{provider} has no variant `{variant}`{hint}", provider=provider)
-        if operation not in offered:
+        base = self.tree(provider)
+        if operation not in operation_names(base, matching_patches(base, model, variant)):
             reason = who.status_note.get("reason")
             if who.status in ("discontinued", "private") and not who.operations:
                 instead = ", ".join(who.status_note.get("instead") or ())
@@ -283,7 +298,7 @@ class Catalog:
         beside = path.with_name(f"{id}.examples.yaml") if path is not None else None
         if beside is None or not beside.is_file():
             return None
-        return self._parse(beside.read_bytes(), self._label(beside), MODEL_FACTS_LIMIT)
+        return self._parse(beside.read_bytes(), self.label(beside), MODEL_FACTS_LIMIT)
 
     def example_operation(self, target: str, operation: str, given: Mapping[str, Any]) -> Operation:
         """An operation with the secrets, time and ids an example gives."""
@@ -372,7 +387,7 @@ class Catalog:
     def _load(self, entry: _Entry, kind: str) -> Node:
         if entry.path is not None:
             limit = MODEL_FACTS_LIMIT if kind == "models" else 0
-            return self._parse(entry.path.read_bytes(), self._label(entry.path), limit)
+            return self._parse(entry.path.read_bytes(), self.label(entry.path), limit)
         if isinstance(entry.data, Mapping):
             return node_of(entry.data)
         return self._parse(entry.data, entry.id)
@@ -391,7 +406,8 @@ class Catalog:
             raise SpecError(problems.sorted() or [Problem("empty", "the file is empty")])
         return node
 
-    def _label(self, path: Path) -> str:
+    def label(self, path: Path) -> str:
+        """How messages name a file: relative to the packaged catalog's parent where it lies there."""
         try:
             return str(path.relative_to(BUILTIN.parent))
         except ValueError:

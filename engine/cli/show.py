@@ -11,7 +11,6 @@ from engine.catalog import Catalog
 from engine.errors import NotFoundError
 from engine.spec.node import Node
 from engine.spec.problem import Problems, nearest
-from engine.vocabulary import OPERATIONS
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -30,32 +29,17 @@ def show(arguments: argparse.Namespace) -> int:
         path = catalog.path(kind, name)
         print(path.read_text("utf-8") if path else "\n".join(_lines(node, "", False)), end="" if path else "\n")
         return 0
-    tree = _resolved_dialect(catalog, name) if kind == "dialects" else _resolved(catalog, name, model, variant or None)
-    for line in _lines(tree, "", arguments.origin):
+    for line in _lines(_resolved(catalog, kind, name, model or None, variant or None), "", arguments.origin):
         print(line)
     return 0
 
 
-def _resolved_dialect(catalog: Catalog, name: str) -> Node | None:
-    from engine.spec.extend import dialect_tree
+def _resolved(catalog: Catalog, kind: str, name: str, model: str | None, variant: str | None) -> Node | None:
+    from engine.spec.extend import dialect_tree, whole_tree
 
-    return dialect_tree(catalog, name, Problems())
-
-
-def _resolved(catalog: Catalog, name: str, model: str, variant: str | None) -> Node:
-    from engine.spec.extend import matching_patches, operation_tree
-
-    base = catalog.tree(name)
-    root = catalog.tree(name, model, variant)
-    patches = matching_patches(base, model, variant)
-    out: dict[str, Node] = {}
-    for key, value in root.items():
-        if key in OPERATIONS:
-            tree, _ = operation_tree(catalog, base, key, patches, Problems())
-            out[key] = tree if tree is not None else value
-        elif key not in ("models", "variants") or not (model or variant):
-            out[key] = value
-    return Node(out, root.mark)
+    if kind == "dialects":
+        return dialect_tree(catalog, name, Problems())
+    return whole_tree(catalog, name, Problems(), model, variant)
 
 
 def _lines(node: Node | None, indent: str, origin: bool) -> Iterator[str]:
