@@ -1,0 +1,273 @@
+"""The two drivers of flows. Sync and async differ here and in the transports, nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from engine.call.send import AsyncTransport, SendFailure, Transport
+from engine.call.send.body import Body
+from engine.call.step import Alone, Answer, Deliver, Drain, Exchange, Flow, Open, Read, Shut, Wait
+from engine.types import Event
+
+__all__ = ["AsyncDriver", "Driver"]
+
+
+class Driver:
+    """Carries out flows by blocking. One for each client; shareable between threads."""
+
+    def __init__(self, transport: Transport, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.transport = transport
+        self._sleep = sleep
+        self._locks: dict[Any, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    def run(self, flow: Flow) -> Any:
+        """The value of a flow that delivers nothing."""
+        value: Any = None
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    value = self.perform(step)
+                except SendFailure as failure:
+                    step = flow.throw(failure)
+                else:
+                    step = flow.send(value)
+        except StopIteration as done:
+            return done.value
+        finally:
+            flow.close()
+
+    def perform(self, step: Any) -> Any:
+        """Carry out one step."""
+        kind = step.__class__
+        if kind is Read:
+            return step.reply.read()
+        if kind is Exchange:
+            reply = self.transport.open(step.request, step.route, step.timing)
+            try:
+                limit = step.body_bytes if reply.status < 300 else step.error_bytes
+                return Answer(reply.status, reply.headers, self._rest(reply, limit, step.ratio))
+            finally:
+                reply.close()
+        if kind is Open:
+            return self.transport.open(step.request, step.route, step.timing)
+        if kind is Shut:
+            return step.reply.close()
+        if kind is Wait:
+            return self._sleep(step.seconds)
+        if kind is Drain:
+            try:
+                return self._rest(step.reply, step.limit, step.ratio)
+            finally:
+                step.reply.close()
+        return self._alone(step)
+
+    def _rest(self, reply: Any, limit: int, ratio: int) -> bytes:
+        body = Body(reply.headers, limit, ratio)
+        read = reply.read
+        while data := read():
+            body.add(data)
+        return body.whole()
+
+    def _alone(self, step: Alone) -> Any:
+        with self._guard:
+            lock = self._locks.setdefault(step.key, threading.Lock())
+        if not lock.acquire(timeout=max(0.0, step.seconds)):
+            raise SendFailure("timeout", "another call's token exchange did not end in time", unsent=True)
+        try:
+            return self.run(step.flow)
+        finally:
+            lock.release()
+
+    def stream(self, flow: Flow) -> Deliveries:
+        """A flow that delivers events, to be advanced by the caller's loop."""
+        return Deliveries(self, flow)
+
+
+class Deliveries:
+    """A running flow that delivers. `advance` gives the next events, None at the end; then `value` is the flow's."""
+
+    def __init__(self, driver: Driver, flow: Flow) -> None:
+        self._driver = driver
+        self._flow = flow
+        self._reply: Any = None
+        self.ended = False
+        self.value: Any = None
+
+    def advance(self) -> list[Event] | None:
+        if self.ended:
+            return None
+        flow, perform = self._flow, self._driver.perform
+        value: Any = None
+        try:
+            step = flow.send(None)
+            while True:
+                kind = step.__class__
+                if kind is Deliver:
+                    events: list[Event] = step.events
+                    return events
+                try:
+                    value = perform(step)
+                    if kind is Open:
+                        self._reply = value
+                except SendFailure as failure:
+                    step = flow.throw(failure)
+                else:
+                    step = flow.send(value)
+        except StopIteration as done:
+            self.value = done.value
+            self.close()
+            return None
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the flow and free its connection."""
+        self.ended = True
+        reply, self._reply = self._reply, None
+        if reply is not None:
+            reply.close()
+        self._flow.close()
+
+
+class AsyncDriver:
+    """Carries out flows on an event loop."""
+
+    def __init__(self, transport: AsyncTransport, sleep: Callable[[float], Any] = asyncio.sleep) -> None:
+        self.transport = transport
+        self._sleep = sleep
+        self._locks: dict[Any, asyncio.Lock] = {}
+        self._loop: Any = None
+
+    async def run(self, flow: Flow) -> Any:
+        """The value of a flow that delivers nothing."""
+        value: Any = None
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    value = await self.perform(step)
+                except SendFailure as failure:
+                    step = flow.throw(failure)
+                else:
+                    step = flow.send(value)
+        except StopIteration as done:
+            return done.value
+        finally:
+            flow.close()
+
+    async def perform(self, step: Any) -> Any:
+        """Carry out one step."""
+        kind = step.__class__
+        if kind is Read:
+            return await step.reply.read()
+        if kind is Exchange:
+            reply = await self.transport.open(step.request, step.route, step.timing)
+            try:
+                limit = step.body_bytes if reply.status < 300 else step.error_bytes
+                return Answer(reply.status, reply.headers, await self._rest(reply, limit, step.ratio))
+            finally:
+                await reply.close()
+        if kind is Open:
+            return await self.transport.open(step.request, step.route, step.timing)
+        if kind is Shut:
+            return await step.reply.close()
+        if kind is Wait:
+            return await self._sleep(step.seconds)
+        if kind is Drain:
+            try:
+                return await self._rest(step.reply, step.limit, step.ratio)
+            finally:
+                await step.reply.close()
+        return await self._alone(step)
+
+    async def _rest(self, reply: Any, limit: int, ratio: int) -> bytes:
+        body = Body(reply.headers, limit, ratio)
+        read = reply.read
+        while data := await read():
+            body.add(data)
+        return body.whole()
+
+    async def _alone(self, step: Alone) -> Any:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._locks = loop, {}
+        lock = self._locks.setdefault(step.key, asyncio.Lock())
+        try:
+            async with asyncio.timeout(max(0.0, step.seconds)):
+                await lock.acquire()
+        except TimeoutError:
+            raise SendFailure("timeout", "another call's token exchange did not end in time", unsent=True) from None
+        try:
+            return await self.run(step.flow)
+        finally:
+            lock.release()
+
+    def stream(self, flow: Flow) -> AsyncDeliveries:
+        """A flow that delivers events, to be advanced by the caller's loop."""
+        return AsyncDeliveries(self, flow)
+
+
+class AsyncDeliveries:
+    """The async twin of Deliveries."""
+
+    def __init__(self, driver: AsyncDriver, flow: Flow) -> None:
+        self._driver = driver
+        self._flow = flow
+        self._reply: Any = None
+        self._loop: Any = None
+        self.ended = False
+        self.value: Any = None
+
+    async def advance(self) -> list[Event] | None:
+        if self.ended:
+            return None
+        flow, perform = self._flow, self._driver.perform
+        value: Any = None
+        try:
+            step = flow.send(None)
+            while True:
+                kind = step.__class__
+                if kind is Deliver:
+                    events: list[Event] = step.events
+                    return events
+                try:
+                    if kind is Read:
+                        value = await step.reply.read()
+                    else:
+                        value = await perform(step)
+                        if kind is Open:
+                            self._reply = value
+                            self._loop = asyncio.get_running_loop()
+                except SendFailure as failure:
+                    step = flow.throw(failure)
+                else:
+                    step = flow.send(value)
+        except StopIteration as done:
+            self.value = done.value
+            await self.close()
+            return None
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """End the flow and free its connection."""
+        self.ended = True
+        reply, self._reply = self._reply, None
+        if reply is not None:
+            await reply.close()
+        self._flow.close()
+
+    def abandon(self) -> None:
+        """Free the connection of a stream nobody holds any more, from wherever the collector runs."""
+        reply, self._reply = self._reply, None
+        loop = self._loop
+        if reply is not None and loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(lambda: loop.create_task(reply.close()))

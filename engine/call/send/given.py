@@ -1,0 +1,142 @@
+"""Transports the caller hands in: anything of httpx's transport interface, its mock transport above all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+
+from engine.call.send import Route, SendFailure, Timing, lower
+from engine.call.send.origin import wire_headers
+from engine.types import HttpRequest
+
+__all__ = ["AsyncGivenTransport", "GivenTransport"]
+
+
+def _request(request: HttpRequest, timing: Timing) -> httpx.Request:
+    left = max(0.001, timing.timer.left())
+    timeout = {"connect": timing.connect, "read": left, "write": timing.send, "pool": timing.connect}
+    headers = wire_headers(request.headers, request.body, request.method, request.stream)
+    try:
+        return httpx.Request(
+            request.method, request.url, headers=headers, content=request.body, extensions={"timeout": timeout}
+        )
+    except (httpx.InvalidURL, ValueError, TypeError):
+        raise SendFailure("config", "the request is not valid HTTP", unsent=True) from None
+
+
+def _failure(error: Exception) -> SendFailure:
+    if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout)):
+        return SendFailure("timeout", "no connection within the time limit", unsent=True)
+    if isinstance(error, httpx.TimeoutException):
+        return SendFailure("timeout", "no answer within the time limit")
+    if isinstance(error, (httpx.ConnectError, httpx.ProxyError)):
+        return SendFailure("connection", "no connection to the server", unsent=True)
+    if isinstance(error, (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL)):
+        return SendFailure("config", "the request cannot be sent", unsent=True)
+    if isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError)):
+        return SendFailure("connection", "the connection broke")
+    return SendFailure("connection", f"the transport failed with {type(error).__name__}")
+
+
+def _timely(timing: Timing) -> None:
+    """A transport without a clock of its own is bounded between its chunks."""
+    if timing.timer.left() <= 0:
+        raise SendFailure("timeout", "no answer within the time limit")
+
+
+class GivenReply:
+    def __init__(self, response: httpx.Response, timing: Timing) -> None:
+        self._response = response
+        self._timing = timing
+        self.status = response.status_code
+        self.headers = lower(response.headers.raw, timing.header_bytes)
+        self._chunks: Iterator[bytes] = iter(response.stream)  # type: ignore[arg-type]
+
+    def read(self) -> bytes:
+        try:
+            while True:
+                data = next(self._chunks, None)
+                _timely(self._timing)
+                if data is None:
+                    return b""
+                if data:
+                    return data
+        except SendFailure:
+            raise
+        except Exception as error:
+            raise _failure(error) from None
+
+    def close(self) -> None:
+        try:
+            self._response.close()
+        except Exception:
+            pass
+
+
+class GivenTransport:
+    """A sync httpx transport behind our interface. Routes are its owner's business."""
+
+    def __init__(self, inner: httpx.BaseTransport) -> None:
+        self._inner = inner
+
+    def open(self, request: HttpRequest, route: Route, timing: Timing) -> GivenReply:
+        ready = _request(request, timing)
+        try:
+            return GivenReply(self._inner.handle_request(ready), timing)
+        except SendFailure:
+            raise
+        except Exception as error:
+            raise _failure(error) from None
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class AsyncGivenReply:
+    def __init__(self, response: httpx.Response, timing: Timing) -> None:
+        self._response = response
+        self._timing = timing
+        self.status = response.status_code
+        self.headers = lower(response.headers.raw, timing.header_bytes)
+        self._chunks: AsyncIterator[bytes] = response.stream.__aiter__()  # type: ignore[union-attr]
+
+    async def read(self) -> bytes:
+        try:
+            while True:
+                data: Any = await anext(self._chunks, None)
+                _timely(self._timing)
+                if data is None:
+                    return b""
+                if data:
+                    return data
+        except SendFailure:
+            raise
+        except Exception as error:
+            raise _failure(error) from None
+
+    async def close(self) -> None:
+        try:
+            await self._response.aclose()
+        except Exception:
+            pass
+
+
+class AsyncGivenTransport:
+    """An async httpx transport behind our interface."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def open(self, request: HttpRequest, route: Route, timing: Timing) -> AsyncGivenReply:
+        ready = _request(request, timing)
+        try:
+            return AsyncGivenReply(await self._inner.handle_async_request(ready), timing)
+        except SendFailure:
+            raise
+        except Exception as error:
+            raise _failure(error) from None
+
+    async def close(self) -> None:
+        await self._inner.aclose()

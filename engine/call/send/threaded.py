@@ -1,0 +1,120 @@
+"""The sync transport: httpcore's connection pools with our own clock on every read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpcore
+
+from engine.call.send import Route, SendFailure, Timing, lower
+from engine.call.send.origin import public_address, ssl_context
+from engine.call.send.pooled import CALM, KEEPALIVE, Target, failure, prepared, proxy_of, target
+from engine.reliability.deadline import Timer
+from engine.types import HttpRequest
+
+__all__ = ["PooledTransport"]
+
+
+class _Stream(httpcore.NetworkStream):
+    """A socket whose reads end when the exchange's timer does."""
+
+    def __init__(self, inner: httpcore.NetworkStream) -> None:
+        self._inner = inner
+        self.write = inner.write  # type: ignore[method-assign]
+        self.close = inner.close  # type: ignore[method-assign]
+        self.get_extra_info = inner.get_extra_info  # type: ignore[method-assign]
+
+    def read(self, max_bytes: int, timeout: Any = None) -> bytes:
+        if isinstance(timeout, Timer):
+            timeout = timeout.left()
+            if timeout <= 0:
+                raise httpcore.ReadTimeout()
+        return self._inner.read(max_bytes, timeout)
+
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> httpcore.NetworkStream:
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+
+class _Backend(httpcore.NetworkBackend):
+    def __init__(self, public: bool) -> None:
+        self._inner = httpcore.SyncBackend()
+        self._public = public
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        if self._public:
+            host = public_address(host, port)
+        return _Stream(self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
+
+
+class PooledReply:
+    __slots__ = ("_chunks", "_response", "headers", "status")
+
+    def __init__(self, response: httpcore.Response, header_bytes: int) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers = lower(response.headers, header_bytes)
+        self._chunks: Iterator[bytes] = iter(response.stream)  # type: ignore[arg-type]
+
+    def read(self) -> bytes:
+        try:
+            return next(self._chunks, b"")
+        except CALM as error:
+            raise failure(error) from None
+        except (OSError, RuntimeError, ValueError):
+            raise SendFailure("connection", "the connection broke") from None
+
+    def close(self) -> None:
+        try:
+            self._response.close()
+        except Exception:  # the exchange is over; how its socket dies concerns nobody
+            pass
+
+
+class PooledTransport:
+    """Connection pools, one for each way to reach an origin, made when first used."""
+
+    def __init__(self) -> None:
+        self._pools: dict[Target, httpcore.ConnectionPool] = {}
+        self._lock = threading.Lock()
+
+    def open(self, request: HttpRequest, route: Route, timing: Timing) -> PooledReply:
+        ready, scheme, host = prepared(request, timing)
+        key = target(route, scheme, host)
+        pool = self._pools.get(key) or self._pool(key)
+        try:
+            response = pool.handle_request(ready)
+        except (*CALM, OSError, SendFailure) as error:
+            raise failure(error) from None
+        try:
+            return PooledReply(response, timing.header_bytes)
+        except SendFailure:
+            response.close()
+            raise
+
+    def _pool(self, key: Target) -> httpcore.ConnectionPool:
+        secure, ca_file, proxy, public = key
+        context = ssl_context(ca_file) if secure else None
+        with self._lock:
+            pool = self._pools.get(key)
+            if pool is None:
+                options: dict[str, Any] = {"max_keepalive_connections": None, "max_connections": None, "keepalive_expiry": KEEPALIVE}
+                options.update(ssl_context=context, retries=0, network_backend=_Backend(public))
+                if proxy:
+                    options["proxy"] = proxy_of(proxy)
+                pool = self._pools[key] = httpcore.ConnectionPool(**options)
+            return pool
+
+    def close(self) -> None:
+        with self._lock:
+            pools, self._pools = list(self._pools.values()), {}
+        for pool in pools:
+            pool.close()

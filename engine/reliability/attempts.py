@@ -1,0 +1,141 @@
+"""The attempts of one call: what each came to, what is done next, and what the last error carries (RELIABILITY E3, R1 to R7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.errors import DeadlineError, Error, for_kind
+from engine.reliability.deadline import Clock, Deadline, Limits
+from engine.reliability.retry import BILLED, Bucket, Failed, KeyRing, decide, happened
+from engine.reliability.waits import stated_wait
+
+__all__ = ["Attempts"]
+
+
+class Attempts:
+    """Bookkeeping and decisions of one call to one provider. Pure but for the clock it is given."""
+
+    __slots__ = (
+        "_bucket", "_clock", "_kinds", "_last", "_number", "_refreshed", "_ring", "_start", "_used", "deadline", "key", "limits",
+        "notify", "possibly_billed", "records", "replay", "target",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        target: str,
+        limits: Limits,
+        deadline: Deadline,
+        clock: Clock,
+        bucket: Bucket,
+        ring: KeyRing,
+        replay: str = "safe",
+        notify: Callable[[str, dict[str, Any]], None] | None = None,
+    ) -> None:
+        self.target = target
+        self.limits = limits
+        self.deadline = deadline
+        self.replay = replay
+        self.notify = notify
+        self.records: list[dict[str, Any]] = []
+        self.possibly_billed = 0
+        self._clock = clock
+        self._bucket = bucket
+        self._ring = ring
+        self._number = 0
+        self._kinds: dict[str, int] | None = None
+        self._last: str | None = None
+        self._refreshed = False
+        self._used: frozenset[int] = frozenset()
+        self._start = 0.0
+        self.key = ring.pick(deadline.started) if ring.size > 1 else 0
+
+    def begin(self) -> None:
+        """An attempt starts. DeadlineError if there is no time for one."""
+        if self.deadline.left() <= 0:
+            raise self.deadline.error()
+        self._number += 1
+        self._start = self._clock.monotonic()
+
+    def succeeded(self) -> None:
+        """The attempt gave its answer (or its first event)."""
+        self._record("ok")
+        self._bucket.succeeded(self._last)
+        self._last = None
+
+    def failure(self, kind: str, text: str) -> Error:
+        """The typed error of an exchange that broke; the deadline's own if that is what ran out."""
+        if kind == "timeout" and self.deadline.passed():
+            return self.deadline.error()
+        return for_kind(kind)(text)
+
+    def failed(
+        self,
+        error: Error,
+        headers: Mapping[str, str] | None = None,
+        rate_limits: Mapping[str, Mapping[str, str]] | None = None,
+        *,
+        unsent: bool = False,
+        refreshable: bool = False,
+        delivered: bool = False,
+    ) -> tuple[str, float]:
+        """Note a failed attempt and say what to do: (again | other | refresh | stop, seconds to wait first).
+
+        `headers` are the reply's, if there was one. `delivered`: the caller has seen content, so nothing is sent again
+        unless he asked for it; then only the budget and the counts decide.
+        """
+        self._record(error.kind, error.status)
+        kinds = self._kinds = self._kinds if self._kinds is not None else {}
+        kinds[error.kind] = kinds.get(error.kind, 0) + 1
+        wait = stated_wait(headers or {}, rate_limits or {}, error.retry_after, self._clock.time())
+        error.retry_after = wait
+        failed = Failed(
+            error,
+            number=self._number,
+            total=len(self.records),
+            wait=wait,
+            order=(headers or {}).get("x-should-retry"),
+            unsent=unsent,
+            same_kind=kinds[error.kind],
+            refreshable=refreshable and not self._refreshed,
+            other_key=self._ring.other(self._clock.monotonic(), self._used | {self.key}),
+        )
+        if not unsent and error.kind in BILLED and (error.status is None or error.status < 400):
+            self.possibly_billed += 1
+        self._ring.set_aside(self.key, error.kind, wait, self._clock.monotonic())
+        step = decide(failed, self.limits, self.deadline, self.replay, self._bucket, self._clock.random)
+        self._last = error.kind
+        if step.action == "other":
+            self._used |= {self.key}
+            self.key = self._ring.pick(self._clock.monotonic(), self._used)
+            self._number = 0
+        elif step.action == "refresh":
+            self._refreshed = True
+        if self.notify is not None and step.action != "stop":
+            self.notify("retry", {"target": self.target, "after": error.kind, "seconds": step.delay, "attempt": len(self.records)})
+        return step.action, step.delay
+
+    def final(self, error: Error, unsent: bool = False) -> Error:
+        """The error as it leaves the call: with its attempts, and `ambiguous` where doing it may have worked (R3)."""
+        if self.replay == "unsafe" and self.records and not isinstance(error, DeadlineError):
+            proof = unsent or not error.retryable or not happened(Failed(error, 0, 0))
+            if not proof:
+                ambiguous = for_kind("ambiguous")(
+                    f"the request may or may not have been carried out: {error.message}",
+                    status=error.status,
+                    code=error.code,
+                    request_id=error.request_id,
+                    raw=error.raw,
+                )
+                error = ambiguous
+        error.attempts = self.records
+        error.possibly_billed = self.possibly_billed
+        return error
+
+    def _record(self, kind: str, status: int | None = None) -> None:
+        record: dict[str, Any] = {"target": self.target, "kind": kind, "seconds": round(self._clock.monotonic() - self._start, 6)}
+        if status is not None:
+            record["status"] = status
+        self.records.append(record)
+        if self.notify is not None:
+            self.notify("attempt", record)
