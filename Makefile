@@ -1,0 +1,62 @@
+# make demo    sets up and holds one conversation over eight wire formats (no key needed)
+# make test    sets up and passes the tests
+# make check   format, lint, types, architecture and the whole catalog
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+SHARED ?= ../shared
+JOBS   ?= 2
+
+.PHONY: demo test check format replay wire docs bench clean
+
+$(VENV)/.run: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fast,jwt,test]'
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.test
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[check]'
+	@touch $@
+
+# the providers' official types, for the wire judge; large, so only where the judge is
+$(VENV)/.wire: $(VENV)/.test
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r $(SHARED)/wire/requirements-validate.txt
+	@touch $@
+
+demo: $(VENV)/.run
+	@$(BIN)/llmkit demo
+
+test: $(if $(CI),$(VENV)/.wire,$(VENV)/.test)
+	$(BIN)/python -m pytest -n $(JOBS)
+
+check: $(VENV)/.check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py
+	$(BIN)/llmkit check
+
+format: $(VENV)/.check
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# the two judges in full: recorded exchanges, and request bodies against official types
+replay: $(VENV)/.test
+	$(BIN)/python tools/replay.py $(SHARED)/traffic
+
+wire: $(VENV)/.wire
+	$(BIN)/python tools/wire.py $(SHARED)/wire
+
+docs: $(VENV)/.run
+	$(BIN)/python tools/schema_reference.py
+
+bench:
+	$(PYTHON) tools/bench/run.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
