@@ -21,7 +21,6 @@ from engine.spec.problem import Problem, Problems, nearest
 
 if TYPE_CHECKING:
     from engine.operation import Operation
-    from engine.types import HttpRequest
 
 _PACKAGED = Path(__file__).parent / "_data" / "catalog"
 BUILTIN = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[1] / "catalog"
@@ -299,36 +298,6 @@ class Catalog:
         if beside is None or not beside.is_file():
             return None
         return self._parse(beside.read_bytes(), self.label(beside), MODEL_FACTS_LIMIT)
-
-    def example_operation(self, target: str, operation: str, given: Mapping[str, Any]) -> Operation:
-        """An operation with the secrets, time and ids an example gives."""
-        from engine.examples import FROZEN_NOW
-
-        provider, _, _ = self.split(target)
-        who = self.plan(provider)
-        settings: dict[str, Any] = {v.name: "x" for v in who.variables if v.required and not v.values and not v.pattern}
-        settings.update({v.name: v.values[0] for v in who.variables if v.required and v.values})
-        settings.update({s.name: "k" for s in who.secrets if not s.optional and s.format != "json"})
-        if who.base_url is not None:
-            settings["base_url"] = "http://localhost:8000/v1"
-        settings.update(given.get("variables") or {})
-        settings.update(given.get("secrets") or {})
-        made = self.operation(target, operation, settings=settings, environ={})
-        now = float(given.get("now", FROZEN_NOW))
-        made.clock = lambda: now
-        made.uuid = lambda name=None: str(given.get("uuid", "00000000-0000-4000-8000-000000000000"))
-        return made
-
-    def example_sign(self, operation: Operation, request: HttpRequest) -> HttpRequest:
-        """The request with credentials, as long as signing needs no other exchange."""
-        from engine.call.auth import TokenCache, sign
-
-        steps = sign(operation.plan.auth, request, {**operation.values, **operation.secrets}, operation.clock(), TokenCache())
-        try:
-            next(steps)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-        return request  # a token would have to be fetched first
 
     # --- files ------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.catalog import Catalog
 from engine.cli.listing import table
+from engine.examples.given import dummy_settings
 
 if TYPE_CHECKING:
     from engine import Client
@@ -52,7 +53,7 @@ def demo(arguments: argparse.Namespace) -> int:
         for dialect, target in _targets(catalog):
             head = target.partition("/")[0]
             provider = head.partition(":")[0]
-            settings = {**_dummy(catalog, provider), "base_url": server.url(head)}
+            settings = {**dummy_settings(catalog.plan(provider)), "base_url": server.url(head)}
             client = Client(catalog=arguments.catalog, override=arguments.override, providers={provider: settings})
             for step, run in (("text", _text), ("tool", _tool), ("schema", _schema), ("thinking", _thinking)):
                 if step == "thinking" and not catalog.capabilities(provider).get("thinking"):
@@ -118,13 +119,6 @@ def _closeness(dialect: str, target: str) -> int:
     """How much of a target's name a dialect's name shares: a dialect is shown by the provider it is named after."""
     words = set(dialect.replace("-", " ").split())
     return len(words & set(target.partition("/")[0].replace("-", " ").replace(":", " ").split()))
-
-
-def _dummy(catalog: Catalog, provider: str) -> dict[str, Any]:
-    who = catalog.plan(provider)
-    settings: dict[str, Any] = {s.name: "demo-key" for s in who.secrets if not s.optional and s.format != "json"}
-    settings.update({v.name: v.values[0] if v.values else "demo" for v in who.variables if v.required})
-    return settings
 
 
 def _stream(client: Client, target: str, **fields: Any) -> tuple[str, int, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.catalog import Catalog
 from engine.errors import ConfigError
+from engine.examples import given_operation
 from engine.operation import Operation
 
 
@@ -47,7 +48,7 @@ def read(arguments: argparse.Namespace) -> int:
 
 
 def _operation(arguments: argparse.Namespace) -> Operation:
-    return Catalog(arguments.catalog, arguments.override).example_operation(arguments.model, arguments.operation, {})
+    return given_operation(Catalog(arguments.catalog, arguments.override), arguments.model, arguments.operation)
 
 
 def _input(name: str) -> bytes:

@@ -1,6 +1,7 @@
 """Executable examples: what a spec sends and gives, checked without a network (SPEC_LANGUAGE 13)."""
 
 from engine.examples.cases import Case, cases
-from engine.examples.run import FROZEN_NOW, Result, run, run_all
+from engine.examples.given import given_operation
+from engine.examples.run import Result, run, run_all
 
-__all__ = ["FROZEN_NOW", "Case", "Result", "cases", "run", "run_all"]
+__all__ = ["Case", "Result", "cases", "given_operation", "run", "run_all"]

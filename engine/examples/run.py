@@ -15,13 +15,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 from engine.errors import Error
 from engine.examples.cases import Case, cases
+from engine.examples.given import given_operation, signed
 
 if TYPE_CHECKING:
     from engine.catalog import Catalog
     from engine.operation import Operation
     from engine.types import HttpRequest, Response
-
-FROZEN_NOW = 1767225600.0  # 2026-01-01T00:00:00Z, where an example gives no time of its own
 
 
 @dataclass(slots=True)
@@ -77,15 +76,14 @@ def _failures(catalog: Catalog, provider: str, case: Case, variant: str | None) 
     request = dict(example.get("request") or {})
     model = str(request.pop("model", None) or catalog.plan(provider).default_model or "m")
     target = f"{provider}:{variant}/{model}" if variant else f"{provider}/{model}"
-    operation = catalog.example_operation(target, case.operation, given)
+    operation = given_operation(catalog, target, case.operation, given)
     expected_error = example.get("fails")
     sent: HttpRequest | None = None
     try:
         if "request" in example:
             sent = operation.render(**request)
             if "sends" in example:
-                signed = catalog.example_sign(operation, sent)
-                yield from _compare_sent(operation, signed, example["sends"], case)
+                yield from _compare_sent(operation, signed(operation, sent), example["sends"], case)
         for response in _answers(operation, example, sent):
             if expected_error is None and "gives" in example:
                 yield from _compare_given(response, example["gives"], case)

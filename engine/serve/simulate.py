@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from engine.errors import Error
 from engine.examples.cases import cases
+from engine.examples.given import given_operation
 from engine.examples.run import content_type, stream_bytes
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Simulator:
                 request["stream"] = True
             target = f"{provider}:{variant}/{self.model}" if variant else f"{provider}/{self.model}"
             try:
-                operation = self.catalog.example_operation(target, case.operation, example.get("given") or {})
+                operation = given_operation(self.catalog, target, case.operation, example.get("given") or {})
                 sent = operation.render(**request)
             except Error:
                 continue  # the provider's patches refuse this example; another one answers

@@ -1,0 +1,53 @@
+"""Operations as an example sees them: dummy credentials, a frozen clock, a fixed id. Nothing is read from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.catalog import Catalog
+    from engine.operation import Operation
+    from engine.plan import ProviderPlan
+    from engine.types import HttpRequest
+
+FROZEN_NOW = 1767225600.0  # 2026-01-01T00:00:00Z, where an example gives no time of its own
+FIXED_ID = "00000000-0000-4000-8000-000000000000"
+
+
+def given_operation(catalog: Catalog, target: str, operation: str, given: Mapping[str, Any] | None = None) -> Operation:
+    """An operation with the secrets, variables, time and id of an example's `given`; required ones it lacks are dummies."""
+    given = given or {}
+    provider, _, _ = catalog.split(target)
+    settings = {**dummy_settings(catalog.plan(provider)), **(given.get("variables") or {}), **(given.get("secrets") or {})}
+    made = catalog.operation(target, operation, settings=settings, environ={})
+    now = float(given.get("now", FROZEN_NOW))
+    made.clock = lambda: now
+    made.uuid = lambda name=None: str(given.get("uuid", FIXED_ID))
+    return made
+
+
+def dummy_settings(who: ProviderPlan) -> dict[str, Any]:
+    """A value for everything a provider requires."""
+    settings: dict[str, Any] = {}
+    for variable in who.variables:
+        if variable.required:
+            settings[variable.name] = variable.values[0] if variable.values else "x"
+    settings.update({s.name: "k" for s in who.secrets if not s.optional and s.format != "json"})
+    if who.base_url is not None:
+        settings["base_url"] = "http://localhost:8000/v1"
+    return settings
+
+
+def signed(operation: Operation, request: HttpRequest) -> HttpRequest:
+    """The request with credentials; without them where signing would first have to fetch a token."""
+    from engine.call.auth import TokenCache, sign
+    from engine.secret import reveal
+
+    values = {**operation.values, **reveal(operation.secrets)}
+    steps = sign(operation.plan.auth, request, values, operation.clock(), TokenCache())
+    try:
+        next(steps)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    return request
