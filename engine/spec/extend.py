@@ -314,6 +314,15 @@ def whole_tree(source: Source, id: str, problems: Problems, model: str | None = 
     return Node(value, provider.mark, provider.key_mark)
 
 
+def dialect_tree(source: Source, id: str, problems: Problems) -> Node | None:
+    """A dialect with what it extends, as an operation that changes nothing would get it."""
+    own = source.dialect(id)
+    operation = own.get("operation") if own is not None else None
+    if own is None or operation is None:
+        return None
+    return _over_dialects(source, Node(id, own.mark, own.key_mark), str(operation.value), problems)[0]
+
+
 def blame(problems: Problems, start: int, reader: Mark) -> None:
     """Findings from index `start` on that lie in another file than `reader` point at `reader`; their place becomes the origin."""
     for problem in problems[start:]:
