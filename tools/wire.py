@@ -222,8 +222,9 @@ def inlined(request: Any, directory: Path) -> Any:
 def render(catalog: Any, target: str, cases: list[dict[str, Any]], directory: Path, row: Row) -> list[dict[str, Any]]:
     """Render all cases for a target. Returns what is to be judged; refusals, losses and escapes go to the row."""
     from engine.errors import ConfigError, Error, UnsupportedError
+    from engine.examples import given_operation
 
-    operation = catalog.example_operation(target, "chat", {})
+    operation = given_operation(catalog, target, "chat")
     out = []
     for case in cases:
         row.cases += 1
