@@ -39,7 +39,7 @@ RULES = {
     "bad-number": "Numbers are finite and integers fit 64 bits; quote longer ones.",
 }
 
-_PARSER: Any = yaml.cyaml.CParser if yaml.__with_libyaml__ else yaml.SafeLoader  # libyaml is ten times faster
+_PARSER: Any = yaml.cyaml.CParser if yaml.__with_libyaml__ else yaml.SafeLoader  # type: ignore[attr-defined]  # ten times faster
 _NULLS = frozenset(("", "~", "null"))
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,9 +51,19 @@ class Problems(list[Problem]):
         return sorted(self, key=lambda p: (p.mark.file, p.mark.line, p.mark.column, p.rule))
 
 
-def nearest(word: str, words: Any) -> str | None:
-    """The closest valid spelling, or None."""
+def nearest(word: str, words: Iterable[Any], likeness: float = 0.6) -> str | None:
+    """The closest valid spelling (case and dashes do not count), else one that begins like it, else None."""
     import difflib
 
-    found = difflib.get_close_matches(word, [str(w) for w in words], 1, 0.6)
-    return found[0] if found else None
+    folded: dict[str, str] = {}
+    for known in words:
+        folded.setdefault(str(known).lower().replace("-", "_"), str(known))
+    plain = word.lower().replace("-", "_")
+    found = difflib.get_close_matches(plain, folded, 1, likeness)
+    if found:
+        return folded[found[0]]
+    if len(plain) >= 4:
+        return next(
+            (known for text, known in folded.items() if text.startswith(plain) or (len(text) >= 4 and plain.startswith(text))), None
+        )
+    return None
