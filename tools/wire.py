@@ -74,6 +74,8 @@ SAME = {
     "thinking": ("reasoning", "reasoning_effort", "thinking", "reasoning_budget"),
     "reasoning_effort": ("reasoning", "reasoning_effort", "thinking"),
 }
+#: words by which a warning names what it dropped, where they are not the kind itself
+SAID_AS = {"thinking": ("thinking", "signature"), "tool result": ("tool result", "result"), "tool": ("tool",)}
 STRUCTURE = ("messages", "tools", "tool_choice", "response_format", "extra_body", "stream")
 
 
@@ -193,13 +195,7 @@ def lost(case: dict[str, Any], body: Any, report: Any) -> list[str]:
         if not any(word in hay for word in known):
             out.append(f"tool_choice {mode}")
     form = (request.get("response_format") or {}).get("type")
-    if (
-        form == "json_object"
-        and "json_object" not in hay
-        and "application/json" not in hay
-        and "json" not in hay
-        and "response_format" not in said
-    ):
+    if form == "json_object" and "response_format" not in said and not {"json_object", "application/json", "json"} & set(hay):
         out.append("response_format json_object")
     return out
 
