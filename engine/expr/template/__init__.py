@@ -1,0 +1,110 @@
+"""Templates: YAML trees with Jinja2 expressions, compiled into Python functions (SPEC_LANGUAGE 3 and 5.2).
+
+    unit, problems = Unit("acme.chat"), Problems()
+    templates = Templates(unit, problems, vocabulary.REQUESTS["chat"])
+    templates.parts(tree.value["parts"])
+    templates.template("body", tree.value["body"])
+    render = unit.build()["body"]                       # render(context) -> value or None
+
+Spec text reaches the generated code only as constants; the generated code reaches entries of mappings and lists only, and
+the functions of this package. jinja2 is imported when the first expression is parsed that `preload` does not know.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from engine.expr.function import Unit, assign, call, load
+from engine.expr.template import functions, landing, values
+from engine.expr.template.carriers import request_extra
+from engine.expr.template.frame import Frame
+from engine.expr.template.params import Parameters
+from engine.expr.template.parse import ExpressionError, parse_expression, parsed, preload
+from engine.expr.template.structure import Sink
+from engine.spec.node import Mark, Node
+from engine.spec.problem import Problems
+from engine.vocabulary import Shape
+
+__all__ = ["ExpressionError", "Templates", "parse_expression", "parsed", "preload", "request_extra"]
+
+#: what a whole value goes through, by where it lands; bodies are data already
+_LANDING = {
+    "text": landing.whole_text,
+    "xml": landing.whole_text,
+    "header": landing.headers,
+    "query": landing.query,
+    "form": landing.query,
+}
+MODES = ("body", "url", *_LANDING)
+
+
+class Templates(Parameters):
+    """Compiles the templates of one operation into one unit. Findings go to `problems`; compilation goes on after them.
+
+    `request` is the shape of the request (its fields are names), `variables` are further names, `secrets` names that only
+    templates of `auth` know, `tables` the operation's constants, `label` stands in messages ("<label> cannot express a
+    video part"), `functions` are the functions that may be called. A spec that is not `trusted` may make less.
+
+    `reads` are the names read so far, `paths` those with one field ("response_format.schema"), `part_reads` the fields of
+    parts, messages and tools, `part_types` the entries of the parts table, `selected_types` part types that a template
+    picks out by itself, `trees` the templates by name.
+    """
+
+    def __init__(
+        self,
+        unit: Unit,
+        problems: Problems,
+        request: Shape,
+        *,
+        variables: Mapping[str, Shape] = {},  # noqa: B006 -- never changed
+        secrets: Collection[str] = (),
+        tables: Mapping[str, Any] | None = None,
+        label: str = "chat",
+        functions: Collection[str] = functions.EVERYWHERE,
+        trusted: bool = True,
+    ) -> None:
+        super().__init__(unit, problems, request, variables, secrets, tables, label, functions)
+        self.trusted = trusted
+        self.budget = values.BUDGET if trusted else values.REMOTE_BUDGET
+        self.part_types: set[str] = set()
+        self.trees: dict[str, Node] = {}
+
+    def template(self, name: str, node: Node, mode: str = "body") -> None:
+        """Add the function `name(c)`, which gives the rendered value or None.
+
+        `mode` says where it lands: body (native values), url (holes percent-encoded), header and query or form (texts by
+        name), xml (holes escaped), text. Rendering changes neither the context nor the caller's data, which is passed
+        by reference; the top of a body is always a new object.
+        """
+        if mode not in MODES:
+            raise ValueError(f"unknown mode {mode!r}")
+        self.trees[name] = node
+        self._open(mode)
+        self.put(assign("r", ast.Constant(None)), node.mark)
+        self.emit(node, {}, Sink("r"))
+        result: ast.expr = load("r")
+        if mode in _LANDING:
+            result = self.helpers.call(_LANDING[mode], self.frame.n(), result)
+        elif not node.is_map and not node.is_list:
+            result = self.helpers.call(values.fresh, result)
+        self._close(name, result, node.mark)
+
+    def expression(self, name: str, node: Node) -> None:
+        """Add the function `name(c)` for a bare expression (`when`, `if`)."""
+        self.trees[name] = node
+        self._open("body")
+        self._close(name, self.bare(node, {}).code, node.mark)
+
+    def _open(self, mode: str) -> None:
+        self.mode = mode
+        self.frame = Frame(self.unit, self.helpers, self.budget)
+
+    def _close(self, name: str, result: ast.expr, mark: Mark) -> None:
+        if not self.trusted:
+            self.put(assign("r", result), mark)
+            self.put(ast.Expr(call(self.helpers.name(values.measure), load("r"), ast.Constant(self.budget << 6))), mark)
+            result = load("r")
+        self.put(ast.Return(result), mark)
+        self.unit.function(name, ["c"], [*self.frame.prologue(), *self.frame.block])

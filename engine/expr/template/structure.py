@@ -1,0 +1,479 @@
+"""YAML trees -> statements of generated code (SPEC_LANGUAGE 3.1, 3.2): leaves, mappings, lists and the eight directives.
+
+A tree is written into a sink: an entry of a mapping, the end of a list, a local. What is nothing is never stored.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from engine.expr.function import assign, is_none, load, method
+from engine.expr.template import carriers, landing, values
+from engine.expr.template.expressions import Expressions, Scope
+from engine.expr.template.frame import UNKNOWN, Value, nothing
+from engine.expr.template.parse import ExpressionError, parse_expression, pieces
+from engine.spec.node import Mark, Node
+from engine.spec.problem import nearest
+from engine.vocabulary import ANY, Shape
+
+DIRECTIVES = ("$for", "$if", "$else", "$switch", "$default", "$value", "$merge", "$join")
+MAX_LOOPS = 4
+_FOR = re.compile(r"\s*([A-Za-z][A-Za-z0-9_]*)\s+in\s+(.+)\Z", re.DOTALL)
+_DATA_HEADS = frozenset(("name", "get", "item"))
+_RESERVED = frozenset("true false none null and or not in is if else tables True False None".split())
+
+
+class Sink:
+    """A place to store a value. `target` is a local name; with `key` it is a mapping's entry, with `listed` a list's end."""
+
+    __slots__ = ("key", "listed", "spliced", "target")
+
+    def __init__(self, target: str, key: str | None = None, listed: bool = False, spliced: bool = False) -> None:
+        self.target = target
+        self.key = key
+        self.listed = listed
+        self.spliced = spliced  # lists written as a `$switch` case join the list
+
+    def statement(self, code: ast.expr) -> ast.stmt:
+        if self.key is not None:
+            return ast.Assign([ast.Subscript(load(self.target), ast.Constant(self.key), ast.Store())], code)
+        if self.listed:
+            return ast.Expr(method(load(self.target), "append", code))
+        return assign(self.target, code)
+
+
+class Structure(Expressions):
+    """Compiles templates statement by statement."""
+
+    # --- statements --------------------------------------------------------------------------------------------------
+
+    def put(self, statement: ast.stmt, mark: Mark | None) -> None:
+        self.frame.block.append(self.unit.at(statement, mark))
+
+    @contextmanager
+    def inside(self, block: list[ast.stmt]) -> Iterator[None]:
+        """Statements go into `block` meanwhile; an empty one gets `pass`."""
+        outer, self.frame.block = self.frame.block, block
+        try:
+            yield
+        finally:
+            if not block:
+                block.append(self.unit.at(ast.Pass(), None))
+            self.frame.block = outer
+
+    def branch(self, test: ast.expr, mark: Mark | None) -> ast.If:
+        """An `if` whose blocks are filled afterwards."""
+        statement = ast.If(test, [], [])
+        self.put(statement, mark)
+        return statement
+
+    def store(self, value: Value, sink: Sink, mark: Mark | None, empty: bool = False) -> bool:
+        """Store a value unless it is nothing (`empty`: unless it is empty). True if it is always stored."""
+        if value.constant is None and not value.null:
+            return False
+        code = value.code
+        if empty:
+            holder = self.branch(code, mark)
+            with self.inside(holder.body):
+                assert isinstance(code, ast.Name)
+                self.put(sink.statement(load(code.id)), mark)
+            return False
+        if value.certain and not value.null:
+            self.put(sink.statement(code), mark)
+            return True
+        first, again = self.twice(code)
+        if value.null:
+            again = ast.IfExp(
+                ast.Compare(again, [ast.Is()], [self.helpers.name(values.NULL)]), ast.Constant(None), load_again(again)
+            )
+        if value.certain:
+            assert isinstance(first, ast.NamedExpr)
+            self.put(assign(first.target.id, first.value), mark)
+            self.put(sink.statement(again), mark)
+            return True
+        holder = self.branch(is_none(first, negate=True), mark)
+        with self.inside(holder.body):
+            self.put(sink.statement(again), mark)
+        return False
+
+    # --- values ------------------------------------------------------------------------------------------------------
+
+    def emit(self, node: Node, scope: Scope, sink: Sink) -> bool:
+        """Write a tree into a sink. True if something is always stored."""
+        simple = self.simple(node, scope)
+        if simple is not None:
+            return self.store(simple, sink, node.mark)
+        if node.is_list:
+            return self._list_node(node, scope, sink)
+        directive = next((k for k in node.value if k in ("$join", "$for", "$if", "$switch", "$value")), None)
+        if "$join" in node.value:
+            return self._join_node(node, scope, sink)
+        if directive is None:
+            return self._mapping(node, scope, sink)
+        if directive == "$for":
+            return self._for_value(node, scope, sink)
+        if directive == "$if":
+            return self._if(node, scope, sink)
+        if directive == "$switch":
+            return self._switch(node, scope, sink)
+        return self.emit(self._payload(node, ()), scope, sink)
+
+    def simple(self, node: Node, scope: Scope) -> Value | None:
+        """The value of a tree that needs no statements: a leaf, a constant, a mapping or list whose entries are never nothing."""
+        value = node.value
+        if value.__class__ is dict:
+            if not value:
+                return self.known({})
+            if any(k.startswith("$") for k in value) or not all(_plain(v) for v in value.values()):
+                return None
+            return self.known(self._constant(node))
+        if value.__class__ is list:
+            return self.known(self._constant(node)) if all(_plain(v) for v in value) else None
+        return self.leaf(node, scope)
+
+    def _constant(self, node: Node) -> Any:
+        """The value of a tree without holes; entries written as null are nothing."""
+        value = node.value
+        if value.__class__ is dict:
+            entries = {k: made for k, v in value.items() if (made := self._constant(v)) is not None}
+            return entries if entries or not value else None
+        if value.__class__ is list:
+            items = [made for v in value if (made := self._constant(v)) is not None]
+            return items if items or not value else None
+        return value
+
+    def leaf(self, node: Node, scope: Scope) -> Value:
+        """A scalar: itself, the native value of its one hole, or a text with holes."""
+        value = self._leaf(node, scope)
+        self.unit.at(value.code, node.mark)  # type: ignore[arg-type]
+        return value
+
+    def _leaf(self, node: Node, scope: Scope) -> Value:
+        text = node.value
+        if text.__class__ is not str:
+            return self.known(text)
+        self._node, self._offset = node, 0
+        if "{{" not in text:
+            self._refuse_statements(text)
+            return self.known(text)
+        try:
+            cut = pieces(text)
+        except ExpressionError as error:
+            self.problem("bad-expression", error.message)
+            return nothing()
+        single = len(cut) == 1
+        found: list[Value] = []
+        for at, (piece, offset, hole) in enumerate(cut):
+            if not hole:
+                self._refuse_statements(piece)
+                found.append(self.known(piece))
+                continue
+            self._offset = offset
+            value = self.hole(piece, scope, tail=single)
+            self.whole(value)
+            found.append(value if single and self.mode != "xml" else self._landed(piece, value, at))
+            if not single and self._may_vanish(piece):
+                message = f"`{piece}` may be nothing, and the whole text with it; write `else ''`"
+                self.problem("may-vanish", message, piece, f"{{{{ {piece} else '' }}}}")
+        if single:
+            return self._checked_url(found[0]) if self.mode == "url" else found[0]
+        if self.mode == "url":
+            return Value(self.helpers.call(landing.url, self.frame.n(), *(v.code for v in found)))
+        return self.text_of(found)
+
+    def _refuse_statements(self, text: str) -> None:
+        for opener in ("{%", "{#"):
+            if opener in text:
+                self.problem("bad-expression", f"`{opener}` is not part of the language, only {{{{ expressions }}}}", opener)
+                return
+
+    def _checked_url(self, value: Value) -> Value:
+        return Value(self.helpers.call(landing.url, self.frame.n(), value.code))
+
+    def _landed(self, text: str, value: Value, position: int) -> Value:
+        """A hole of a text, encoded for where it lands."""
+        if self.mode == "xml":
+            return Value(self.helpers.call(landing.xml_hole, value.code), certain=value.certain)
+        if self.mode != "url":
+            return value
+        tree = self._tree(text)
+        if tree[0] == "filter" and tree[2] == "quote":
+            return value
+        encode = landing.url_origin if position == 0 else landing.url_data if tree[0] in _DATA_HEADS else landing.url_hole
+        return Value(self.helpers.call(encode, value.code))
+
+    @staticmethod
+    def _tree(text: str) -> list[Any]:
+        try:
+            return parse_expression(text)
+        except ExpressionError:
+            return ["const", None]
+
+    def _may_vanish(self, text: str) -> bool:
+        def open_ended(tree: list[Any] | None) -> bool:
+            return tree is None or (tree[0] == "if" and (open_ended(tree[2]) or open_ended(tree[3])))
+
+        tree = self._tree(text)
+        return tree[0] == "if" and open_ended(tree)
+
+    def _list_node(self, node: Node, scope: Scope, sink: Sink) -> bool:
+        name = self.unit.fresh("l")
+        self.put(assign(name, ast.List([], ast.Load())), node.mark)
+        certain = False
+        for item in node.value:
+            certain |= self.into_list(item, scope, name)
+        return self.store(Value(load(name), certain=True), sink, node.mark, empty=not certain)
+
+    def into_list(self, node: Node, scope: Scope, name: str, spliced: bool = False) -> bool:
+        """Append a template's value to a list; `$for` gives its items."""
+        if node.is_map and "$for" in node.value and "$join" not in node.value:
+            self._guarded_loop(node, scope, name)
+            return False
+        return self.emit(node, scope, Sink(name, listed=True, spliced=spliced))
+
+    def _mapping(self, node: Node, scope: Scope, sink: Sink) -> bool:
+        name = self.unit.fresh("m")
+        head = ast.Dict([], [])  # the entries before the first that may be nothing
+        opened = certain = False
+        for key, child in node.value.items():
+            value = self.simple(child, scope) if not key.startswith("$") else None
+            self._check_key(key, child)
+            if not opened and value is not None and value.certain and not value.null:
+                head.keys.append(ast.Constant(key))
+                head.values.append(value.code)
+                certain = True
+                continue
+            if not opened:
+                self.put(assign(name, head), node.mark)
+                opened = True
+            if key == "$merge":
+                self._merge(child, scope, name)
+            elif key.startswith("$"):
+                self._unknown_directive(key, child)
+            elif value is not None:
+                certain |= self.store(value, Sink(name, key), child.mark)
+            else:
+                certain |= self.emit(child, scope, Sink(name, key))
+        if not opened:
+            return self.store(Value(head, certain=True), sink, node.mark)
+        return self.store(Value(load(name), certain=True), sink, node.mark, empty=not certain)
+
+    def _check_key(self, key: str, child: Node) -> None:
+        if "{{" in key or "{%" in key:
+            self.problems.error(
+                "bad-expression", "keys are written as they are; only values hold expressions", child.key_mark or child.mark
+            )
+
+    def _unknown_directive(self, key: str, child: Node) -> None:
+        where = child.key_mark or child.mark
+        if key in DIRECTIVES:
+            partner = {"$else": "$if", "$default": "$switch"}.get(key, "$for")
+            self.problems.error("unknown-directive", f"`{key}` stands only with `{partner}`", where, width=len(key))
+        else:
+            self.problems.error("unknown-directive", f"`{key}` is not a directive", where, nearest(key, DIRECTIVES), width=len(key))
+
+    def _merge(self, node: Node, scope: Scope, name: str) -> None:
+        for item in node.value if node.is_list else [node]:
+            local = self.unit.fresh("x")
+            self.put(assign(local, ast.Constant(None)), item.mark)
+            self.emit(item, scope, Sink(local))
+            self.put(ast.Expr(self.helpers.call(values.merge_into, load(name), load(local))), item.mark)
+
+    # --- directives --------------------------------------------------------------------------------------------------
+
+    def _payload(self, node: Node, taken: Sequence[str]) -> Node:
+        """What is left of a mapping without the directives `taken`: its `$value` if that is all."""
+        rest = {k: v for k, v in node.value.items() if k not in taken}
+        if "$value" in rest:
+            others = [k for k in rest if k != "$value"]
+            if not others:
+                return rest["$value"]  # type: ignore[no-any-return]
+            if not any(k in ("$for", "$if", "$switch", "$join") for k in others):
+                child = rest[others[0]]
+                message = f"`$value` is the whole payload; `{others[0]}` cannot stand beside it"
+                self.problems.error("bad-directive", message, child.key_mark or child.mark, width=len(others[0]))
+        return Node(rest, node.mark, node.key_mark)
+
+    def _if(self, node: Node, scope: Scope, sink: Sink) -> bool:
+        condition = node.value["$if"]
+        test = self.bare(condition, scope)
+        holder = self.branch(test.code, condition.mark)
+        with self.inside(holder.body):
+            then = self.emit(self._payload(node, ("$if", "$else")), scope, sink)
+        if "$else" not in node.value:
+            return False
+        with self.inside(holder.orelse):
+            other = self.emit(node.value["$else"], scope, sink)
+        return then and other
+
+    def _switch(self, node: Node, scope: Scope, sink: Sink) -> bool:
+        condition = node.value["$switch"]
+        value = self.bare(condition, scope)
+        name = self.unit.fresh("s")
+        self.put(assign(name, value.code), condition.mark)
+        words = value.shape.values
+        if not (words and all(x.__class__ is str for x in words)):
+            words = tuple(values.case_text(x) for x in words) if words else None
+            self.put(assign(name, self.helpers.call(values.case_text, load(name))), condition.mark)
+        outer = self.frame.block
+        seen: set[str] = set()
+        for key, child in node.value.items():
+            if key in ("$switch", "$default"):
+                continue
+            if key.startswith("$"):
+                self._unknown_directive(key, child)
+                continue
+            cases = self._cases(key, child, words, seen)
+            test: ast.expr = ast.Compare(load(name), [ast.Eq()], [ast.Constant(cases[0])])
+            if len(cases) > 1:
+                test = ast.Compare(load(name), [ast.In()], [ast.Tuple([ast.Constant(x) for x in cases], ast.Load())])
+            holder = self.branch(test, child.key_mark or child.mark)
+            with self.inside(holder.body):
+                self._case(child, scope, sink)
+            self.frame.block = holder.orelse
+        self._otherwise(node, name, scope, sink)
+        self.frame.block = outer
+        return False
+
+    def _otherwise(self, node: Node, name: str, scope: Scope, sink: Sink) -> None:
+        """The end of a `$switch`: nothing selects nothing, anything else `$default` or an error."""
+        holder = self.branch(is_none(load(name), negate=True), node.mark)
+        with self.inside(holder.body):
+            if "$default" in node.value:
+                self._case(node.value["$default"], scope, sink)
+            else:
+                refusal = self.helpers.call(values.no_case, load(name), ast.Constant(self.label))
+                self.put(ast.Expr(refusal), node.value["$switch"].mark)
+
+    def _cases(self, key: str, child: Node, words: tuple[Any, ...] | None, seen: set[str]) -> list[str]:
+        cases = [c.strip() for c in key.split("|")]
+        for case in cases:
+            where = child.key_mark or child.mark
+            if words and case not in words:
+                self.problems.error("unknown-case", f"this is never `{case}`", where, nearest(case, words), width=len(key))
+            if case in seen:
+                self.problems.error("duplicate-case", f"case `{case}` stands twice", where, width=len(key))
+            seen.add(case)
+        return cases
+
+    def _case(self, node: Node, scope: Scope, sink: Sink) -> None:
+        if sink.spliced and node.is_list:
+            for item in node.value:
+                self.into_list(item, scope, sink.target)
+        elif sink.spliced:
+            self.into_list(node, scope, sink.target, spliced=True)
+        else:
+            self.emit(node, scope, sink)
+
+    def _join_node(self, node: Node, scope: Scope, sink: Sink) -> bool:
+        separator = node.value["$join"]
+        if separator.value.__class__ is not str or "{{" in separator.value:
+            self.problems.error("bad-directive", "`$join` is the text between the items", separator.mark)
+            return False
+        if "$for" not in node.value and "$value" not in node.value:
+            self.problems.error("bad-directive", "`$join` needs `$for` or `$value`", separator.key_mark or separator.mark)
+            return False
+        local = self.unit.fresh("j")
+        self.put(assign(local, ast.Constant(None)), node.mark)
+        self.emit(self._payload(node, ("$join",)), scope, Sink(local))
+        text = self.helpers.call(values.joined, self.frame.n(), load(local), ast.Constant(separator.value))
+        return self.store(Value(text), sink, node.mark)
+
+    def _for_value(self, node: Node, scope: Scope, sink: Sink) -> bool:
+        name = self.unit.fresh("l")
+        self.put(assign(name, ast.List([], ast.Load())), node.mark)
+        self._loop(node, scope, name)
+        return self.store(Value(load(name), certain=True), sink, node.mark, empty=True)
+
+    def _guarded_loop(self, node: Node, scope: Scope, name: str) -> None:
+        """A `$for` whose items join a list; an `$if` written before it decides for all of them."""
+        if next(k for k in node.value if k in ("$for", "$if")) == "$for":
+            self._loop(node, scope, name)
+            return
+        condition = node.value["$if"]
+        holder = self.branch(self.bare(condition, scope).code, condition.mark)
+        with self.inside(holder.body):
+            self._guarded_loop(Node({k: v for k, v in node.value.items() if k not in ("$if", "$else")}, node.mark), scope, name)
+        if "$else" in node.value:
+            other = node.value["$else"]
+            with self.inside(holder.orelse):
+                for item in other.value if other.is_list else [other]:
+                    self.into_list(item, scope, name)
+
+    def _loop(self, node: Node, scope: Scope, name: str) -> None:
+        head = node.value["$for"]
+        found = _FOR.match(head.value) if head.value.__class__ is str else None
+        self._node, self._offset = head, 0
+        if found is None or found[1] in _RESERVED:
+            self.problem("bad-for", "`$for` reads `<name> in <expression>`")
+            return
+        if self.frame.loops >= MAX_LOOPS:
+            self.problem("bad-for", f"loops are nested more than {MAX_LOOPS} deep")
+            return
+        self._offset = found.start(2)
+        source = self.hole(found[2], scope)
+        if source.constant is not UNKNOWN and source.constant.__class__ is not list:
+            self.problem("bad-for", "`$for` needs a list")
+            return
+        shape = source.shape.item or ANY
+        item = self.unit.fresh("i")
+        first, again = self.twice(source.code)
+        items = ast.IfExp(first, self.helpers.call(values.turns, self.frame.n(), again), ast.Tuple([], ast.Load()))
+        loop = ast.For(ast.Name(item, ast.Store()), items, [], [])
+        self.put(loop, head.mark)
+        self.frame.loops += 1
+        with self.inside(loop.body):
+            self._turn(node, {**scope, found[1]: self._loop_value(item, shape)}, name, item, found[1], shape)
+        self.frame.loops -= 1
+
+    def _loop_value(self, item: str, shape: Shape) -> Value:
+        return Value(load(item), shape, view=item if shape.fields is not None else None)
+
+    def _turn(self, node: Node, scope: Scope, name: str, item: str, called: str, shape: Shape) -> None:
+        """One turn of a loop. Items of the request may carry what only this dialect understands (SERVE.md 4)."""
+        payload = self._payload(node, ("$for",))
+        sink = Sink(name, listed=True, spliced=True)
+        if shape.fields is None:
+            self.emit(payload, scope, sink)
+            return
+        mark = node.mark
+        not_mapping = ast.Compare(ast.Attribute(load(item), "__class__", ast.Load()), [ast.IsNot()], [self.helpers.name(dict)])
+        with self.inside(self.branch(not_mapping, mark).body):
+            self.put(assign(item, self.helpers.call(values.view, load(item), ast.Constant(called))), mark)
+        with self.inside(self.branch(_has(item, "dialect"), mark).body):
+            type_ = ast.Compare(method(load(item), "get", ast.Constant("type")), [ast.Eq()], [ast.Constant("native")])
+            with self.inside(self.branch(type_, mark).body):
+                self.put(
+                    ast.Expr(self.helpers.call(carriers.native, load("c"), load(name), load(item), ast.Constant(self.label))), mark
+                )
+                self.put(ast.Continue(), mark)
+        start = self.unit.fresh("k")
+        with self.inside(self.branch(_has(item, "extra"), mark).body):
+            self.put(assign(start, self.helpers.call(len, load(name))), mark)
+        self.emit(payload, scope, sink)
+        with self.inside(self.branch(_has(item, "extra"), mark).body):
+            laid = self.helpers.call(carriers.extra, load("c"), load(name), load(start), load(item), ast.Constant(self.label))
+            self.put(ast.Expr(laid), mark)
+
+
+def _has(name: str, key: str) -> ast.expr:
+    return ast.Compare(ast.Constant(key), [ast.In()], [load(name)])
+
+
+def load_again(code: ast.expr) -> ast.expr:
+    assert isinstance(code, ast.Name)
+    return load(code.id)
+
+
+def _plain(node: Node) -> bool:
+    """A tree without holes and directives."""
+    value = node.value
+    if value.__class__ is dict:
+        return all(not k.startswith("$") and "{{" not in k and _plain(v) for k, v in value.items())
+    if value.__class__ is list:
+        return all(_plain(v) for v in value)
+    return not (value.__class__ is str and ("{{" in value or "{%" in value or "{#" in value))
