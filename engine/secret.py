@@ -16,7 +16,9 @@ __all__ = ["MASK", "Masker", "Secret", "reveal"]
 MASK = "***"
 RUN = 8  # shortest run of a secret's characters that is masked (RELIABILITY S2)
 SHORT = 4  # shorter secrets are words of any text; masking them would hide nothing and ruin everything
-_URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{1,20}://)(?:[^\s/?#@\"'<>\\]{1,512}@)?(?P<rest>[^\s?#\"'<>\\]*)(?:\?[^\s#\"'<>\\]*)?")
+_URL = re.compile(
+    r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{1,20}://)(?:[^\s/?#@\"'<>\\]{1,512}@)?(?P<rest>[^\s?#\"'<>\\]*)(?:\?[^\s#\"'<>\\]*)?"
+)
 
 
 class Secret:

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import ConfigError
-from engine.plan import ProviderPlan
+from engine.plan import Auth, ProviderPlan, Variable
 from engine.plan import Secret as Declared
-from engine.plan import Variable
 from engine.secret import Secret
 
-__all__ = ["Bound", "Settings", "bind"]
+__all__ = ["Bound", "Settings", "bind", "missing_credential"]
 
 #: settings every provider has, beside its secrets and variables
 GENERAL = ("base_url", "base_model", "ca_file", "proxy")
@@ -120,6 +119,16 @@ def bind(who: ProviderPlan, settings: Mapping[str, Any], environ: Mapping[str, s
     if base_url is not None:
         values["base_url"] = base_url
     return Bound(values, secrets)
+
+
+def missing_credential(who: ProviderPlan, auth: Auth, secrets: Mapping[str, Any], moved: bool) -> str | None:
+    """A sentence that says which credential to hand over and how, or None if all that `auth` needs are there."""
+    if auth.scheme == "any":
+        if any(missing_credential(who, option, secrets, moved) is None for _, option in auth.options):
+            return None
+        return missing_credential(who, auth.options[0][1], secrets, moved) if auth.options else None
+    missing = [s for s in who.secrets if s.name in auth.needs and s.name not in secrets]
+    return _missing(who, missing, moved and who.base_url is None) if missing else None
 
 
 def _given(settings: Mapping[str, Any], name: str) -> Any:

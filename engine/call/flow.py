@@ -6,7 +6,7 @@ its own or the environment, so tests run them by hand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.call.send import Route, SendFailure, Timing
@@ -28,7 +28,7 @@ LINGER = 0.2
 class Call:
     """One call: an operation, its unsigned request and everything the attempts share."""
 
-    __slots__ = ("attempts", "clock", "credentials", "operation", "request", "route", "tokens")
+    __slots__ = ("attempts", "clock", "credentials", "finish", "operation", "request", "route", "sent", "tokens")
 
     def __init__(
         self,
@@ -39,6 +39,7 @@ class Call:
         clock: Clock,
         credentials: list[Mapping[str, Any]],
         tokens: list[Any],
+        finish: Callable[[Response], None],
     ) -> None:
         self.operation = operation
         self.request = request
@@ -47,12 +48,14 @@ class Call:
         self.clock = clock
         self.credentials = credentials  # secrets, one mapping per key
         self.tokens = tokens  # TokenCache, one per key
+        self.finish = finish  # completes the Response: report, parsed object
+        self.sent: HttpRequest | None = None  # as last signed, so that what signing added can be masked
 
     def timing(self, seconds: float) -> Timing:
         """Limits of an exchange that may take this long, within the deadline."""
         limits, deadline = self.attempts.limits, self.attempts.deadline
         left = max(0.0, deadline.left())
-        return Timing(min(limits.connect, left), min(limits.send, left), Timer(deadline.until(seconds)), limits.header_bytes)
+        return Timing(min(limits.connect, left), min(limits.send, left), Timer(deadline.until(seconds), self.clock.monotonic), limits.header_bytes)
 
     def exchange(self, request: HttpRequest, seconds: float) -> Exchange:
         limits = self.attempts.limits
@@ -74,10 +77,12 @@ class Call:
         try:
             next(steps)
         except StopIteration as done:
+            self.sent = done.value
             return done.value
         finally:
             steps.close()
-        return (yield Alone(id(self.tokens[self.attempts.key]), self._with_token(), self.attempts.deadline.left()))
+        self.sent = yield Alone(id(self.tokens[self.attempts.key]), self._with_token(), self.attempts.deadline.left())
+        return self.sent
 
     def _with_token(self) -> Flow:
         """Signing once this call has its turn: another one may have fetched the token meanwhile."""
@@ -99,7 +104,7 @@ class Call:
         """Wait before the next attempt, or raise the error that ends the call."""
         attempts = self.attempts
         refreshable = signed and self.refreshable()
-        action, delay = attempts.failed(error, headers, self.operation.plan.rate_limits, unsent=unsent, refreshable=refreshable)
+        action, delay = attempts.failed(error, headers, unsent=unsent, refreshable=refreshable)
         if action == "stop":
             raise attempts.final(error, unsent)
         if action == "refresh":
@@ -128,6 +133,7 @@ def whole(call: Call) -> Flow:
             error, unsent = raised, not signed
         else:
             attempts.succeeded()
+            call.finish(response)
             return response
         yield from call.after(error, answer.headers if answer is not None else None, unsent, signed)
 
@@ -152,6 +158,7 @@ def streamed(call: Call, restart: bool = False) -> Flow:
             error = run.interrupted(raised)
             unsent = not run.signed
         else:
+            attempts.succeeded()
             return response
         if run.reply is not None:
             yield Shut(run.reply)
@@ -159,7 +166,7 @@ def streamed(call: Call, restart: bool = False) -> Flow:
             yield Deliver(run.rest)
         shown = shown or run.shown
         if run.shown and not restart:
-            attempts.failed(error, run.headers, unsent=unsent)
+            attempts.failed(error, run.headers, unsent=unsent, again=False)
             raise attempts.final(error)
         yield from call.after(error, run.headers, unsent, run.signed)
         if shown:
@@ -230,15 +237,16 @@ class _Run:
     def _open_gate(self) -> list[Event]:
         held, self._held = self._held, []
         self.shown = True
-        self.call.attempts.succeeded()
-        timings = self.call.request.report
-        if timings is not None:
-            timings.timings["first_event"] = round(self.call.attempts.deadline.elapsed(), 6)
+        self.call.attempts.answered()
+        report = self.call.request.report
+        if report is not None:
+            report.timings["first_event"] = round(self.call.attempts.deadline.elapsed(), 6)
         return held
 
     def _finish(self) -> Flow:
         """The reader's last events and the Response."""
         response: Response = self._reader.close()
+        self.call.finish(response)
         last = self._reader.drain()
         if not self.shown:
             self._held += last

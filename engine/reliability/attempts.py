@@ -8,7 +8,6 @@ from typing import Any
 from engine.errors import DeadlineError, Error, for_kind
 from engine.reliability.deadline import Clock, Deadline, Limits
 from engine.reliability.retry import BILLED, Bucket, Failed, KeyRing, decide, happened
-from engine.reliability.waits import stated_wait
 
 __all__ = ["Attempts"]
 
@@ -53,13 +52,17 @@ class Attempts:
     def begin(self) -> None:
         """An attempt starts. DeadlineError if there is no time for one."""
         if self.deadline.left() <= 0:
-            raise self.deadline.error()
+            raise self.final(self.deadline.error())
         self._number += 1
         self._start = self._clock.monotonic()
 
     def succeeded(self) -> None:
-        """The attempt gave its answer (or its first event)."""
+        """The attempt gave its whole answer."""
+        self.answered()
         self._record("ok")
+
+    def answered(self) -> None:
+        """The attempt gave its first content: what the retry budget counts as a success."""
         self._bucket.succeeded(self._last)
         self._last = None
 
@@ -73,22 +76,20 @@ class Attempts:
         self,
         error: Error,
         headers: Mapping[str, str] | None = None,
-        rate_limits: Mapping[str, Mapping[str, str]] | None = None,
         *,
         unsent: bool = False,
         refreshable: bool = False,
-        delivered: bool = False,
+        again: bool = True,
     ) -> tuple[str, float]:
         """Note a failed attempt and say what to do: (again | other | refresh | stop, seconds to wait first).
 
-        `headers` are the reply's, if there was one. `delivered`: the caller has seen content, so nothing is sent again
-        unless he asked for it; then only the budget and the counts decide.
+        `headers` are the reply's, if there was one. Without `again` the attempt is only noted: the caller has seen content
+        and did not ask for a restart (RELIABILITY T5).
         """
         self._record(error.kind, error.status)
         kinds = self._kinds = self._kinds if self._kinds is not None else {}
         kinds[error.kind] = kinds.get(error.kind, 0) + 1
-        wait = stated_wait(headers or {}, rate_limits or {}, error.retry_after, self._clock.time())
-        error.retry_after = wait
+        wait = error.retry_after
         failed = Failed(
             error,
             number=self._number,
@@ -103,6 +104,8 @@ class Attempts:
         if not unsent and error.kind in BILLED and (error.status is None or error.status < 400):
             self.possibly_billed += 1
         self._ring.set_aside(self.key, error.kind, wait, self._clock.monotonic())
+        if not again:
+            return "stop", 0.0
         step = decide(failed, self.limits, self.deadline, self.replay, self._bucket, self._clock.random)
         self._last = error.kind
         if step.action == "other":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from engine.errors import ConfigError, DeadlineError
+from engine.errors import ConfigError, DeadlineError, Error
 
 __all__ = ["Clock", "Deadline", "Limits", "Timer"]
 
@@ -27,6 +27,16 @@ class Clock:
         self.monotonic = monotonic
         self.time = wall
         self.random = uniform
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass, blocking."""
+        time.sleep(seconds)
+
+    async def pause(self, seconds: float) -> None:
+        """Let time pass on the event loop."""
+        import asyncio
+
+        await asyncio.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +80,15 @@ class Limits:
 class Timer:
     """A moment on the monotonic clock that a transport must not read past. Whoever owns it may move it between reads."""
 
-    __slots__ = ("until",)
+    __slots__ = ("_now", "until")
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, until: float, now: Callable[[], float] = time.monotonic) -> None:
         self.until = until
+        self._now = now
 
     def left(self) -> float:
         """Seconds until then; negative when it has passed."""
-        return self.until - time.monotonic()
+        return self.until - self._now()
 
 
 class Deadline:
@@ -104,5 +115,5 @@ class Deadline:
         """The moment that many seconds from now, or the deadline if that is earlier."""
         return min(self._clock.monotonic() + seconds, self.at)
 
-    def error(self) -> DeadlineError:
+    def error(self) -> Error:
         return DeadlineError(f"the call's time of {self.seconds:g} s is used up")

@@ -133,7 +133,13 @@ class AiohttpTransport:
             # `timeout_at` raises TimeoutError, of which OSError is the base: caught with the rest.
             async with asyncio.timeout_at(loop.time() + timing.timer.left()):
                 response = await session.request(
-                    request.method, url, data=request.body, headers=headers, allow_redirects=False, skip_auto_headers=_SKIP, **options
+                    request.method,
+                    url,
+                    data=request.body,
+                    headers=headers,
+                    allow_redirects=False,
+                    skip_auto_headers=_SKIP,
+                    **options,
                 )
         except _ERRORS as error:
             raise _failure(error) from None

@@ -22,7 +22,7 @@ class Body:
     or grows more than `ratio` to 1; `protocol` for an encoding that was not offered or data that does not decompress.
     """
 
-    __slots__ = ("_chunks", "_first", "_inflate", "_limit", "_raw", "_ratio", "_size")
+    __slots__ = ("_chunks", "_first", "_inflate", "_limit", "_ratio", "_raw", "_size")
 
     def __init__(self, headers: Mapping[str, str], limit: int | None, ratio: int = 100) -> None:
         self._limit = limit
@@ -38,7 +38,8 @@ class Body:
                 raise SendFailure("protocol", "the reply has a content encoding that was not offered")
             self._inflate = zlib.decompressobj(31 if "gzip" in encoding else 15)
             self._first = encoding == "deflate"
-        if limit is not None and (declared := headers.get("content-length", "")).isdigit() and len(declared) > 7 and int(declared) > limit:
+        declared = headers.get("content-length", "")
+        if limit is not None and len(declared) > 6 and declared.isdigit() and int(declared[:18]) > limit:
             raise self._too_long()
 
     def feed(self, data: bytes) -> bytes:

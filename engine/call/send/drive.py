@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +18,7 @@ __all__ = ["AsyncDriver", "Driver"]
 class Driver:
     """Carries out flows by blocking. One for each client; shareable between threads."""
 
-    def __init__(self, transport: Transport, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, transport: Transport, sleep: Callable[[float], None]) -> None:
         self.transport = transport
         self._sleep = sleep
         self._locks: dict[Any, threading.Lock] = {}
@@ -139,7 +138,7 @@ class Deliveries:
 class AsyncDriver:
     """Carries out flows on an event loop."""
 
-    def __init__(self, transport: AsyncTransport, sleep: Callable[[float], Any] = asyncio.sleep) -> None:
+    def __init__(self, transport: AsyncTransport, sleep: Callable[[float], Any]) -> None:
         self.transport = transport
         self._sleep = sleep
         self._locks: dict[Any, asyncio.Lock] = {}

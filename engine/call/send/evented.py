@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -93,14 +94,9 @@ class AsyncPooledTransport:
         self._loop: Any = None
 
     async def open(self, request: HttpRequest, route: Route, timing: Timing) -> AsyncPooledReply:
-        import sniffio
-
-        if sniffio.current_async_library() == "asyncio":
-            import asyncio
-
-            loop = asyncio.get_running_loop()
-            if loop is not self._loop:  # sockets of a loop that has ended are dead
-                self._loop, self._pools = loop, {}
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # sockets of a loop that has ended are dead
+            self._loop, self._pools = loop, {}
         ready, scheme, host = prepared(request, timing)
         key = target(route, scheme, host)
         pool = self._pools.get(key) or self._pool(key)

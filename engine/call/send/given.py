@@ -19,9 +19,7 @@ def _request(request: HttpRequest, timing: Timing) -> httpx.Request:
     timeout = {"connect": timing.connect, "read": left, "write": timing.send, "pool": timing.connect}
     headers = wire_headers(request.headers, request.body, request.method, request.stream)
     try:
-        return httpx.Request(
-            request.method, request.url, headers=headers, content=request.body, extensions={"timeout": timeout}
-        )
+        return httpx.Request(request.method, request.url, headers=headers, content=request.body, extensions={"timeout": timeout})
     except (httpx.InvalidURL, ValueError, TypeError):
         raise SendFailure("config", "the request is not valid HTTP", unsent=True) from None
 

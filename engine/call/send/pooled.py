@@ -8,7 +8,7 @@ gets what is left of the exchange's timer.
 from __future__ import annotations
 
 import ssl
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import h11
@@ -24,8 +24,13 @@ KEEPALIVE = 60.0  # seconds an idle connection is kept
 CALM = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError, httpcore.UnsupportedProtocol)
 
 
-class Target(tuple):  # (secure, ca_file, proxy, public): what connections may be shared by
-    __slots__ = ()
+class Target(NamedTuple):
+    """What connections may be shared by."""
+
+    secure: bool
+    ca_file: str | None
+    proxy: str | None
+    public: bool
 
 
 def _parsed(url: str) -> tuple[httpcore.URL, str, str, str]:
@@ -73,7 +78,7 @@ def prepared(request: HttpRequest, timing: Timing) -> tuple[httpcore.Request, st
 
 def target(route: Route, scheme: str, host: str) -> Target:
     """Which pool serves this request."""
-    return Target((scheme == "https", route.ca_file, proxy_for(route, scheme, host), route.public))
+    return Target(scheme == "https", route.ca_file, proxy_for(route, scheme, host), route.public)
 
 
 def proxy_of(url: str) -> httpcore.Proxy:

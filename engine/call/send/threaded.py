@@ -33,7 +33,9 @@ class _Stream(httpcore.NetworkStream):
                 raise httpcore.ReadTimeout()
         return self._inner.read(max_bytes, timeout)
 
-    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> httpcore.NetworkStream:
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
         return _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout))
 
 
@@ -106,7 +108,11 @@ class PooledTransport:
         with self._lock:
             pool = self._pools.get(key)
             if pool is None:
-                options: dict[str, Any] = {"max_keepalive_connections": None, "max_connections": None, "keepalive_expiry": KEEPALIVE}
+                options: dict[str, Any] = {
+                    "max_keepalive_connections": None,
+                    "max_connections": None,
+                    "keepalive_expiry": KEEPALIVE,
+                }
                 options.update(ssl_context=context, retries=0, network_backend=_Backend(public))
                 if proxy:
                     options["proxy"] = proxy_of(proxy)

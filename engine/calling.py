@@ -1,0 +1,354 @@
+"""What both clients share: settings, bound operations, and the making of a call. No socket, no event loop."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from engine.call.flow import Call
+from engine.call.send import Route
+from engine.errors import ConfigError, Error, ProtocolError, UnsupportedError
+from engine.leaving import bare, foreign, leaving
+from engine.reliability.attempts import Attempts
+from engine.reliability.deadline import Clock, Deadline, Limits
+from engine.reliability.retry import Bucket, KeyRing
+from engine.settings import Settings, missing_credential
+
+if TYPE_CHECKING:
+    from engine.catalog import Catalog
+    from engine.explain import Explanation
+    from engine.operation import Operation
+    from engine.types import HttpRequest, Response
+
+__all__ = ["Caller"]
+
+UNSUPPORTED = ("warn", "error", "ignore")
+INTERRUPT = ("raise", "restart")
+KEPT = 1024  # bound operations kept; callers with more distinct models than that pay for binding again
+_shared: dict[str, Catalog] = {}
+_shared_lock = threading.Lock()
+
+
+class _Provider:
+    """What the calls to one provider share: keys, their tokens, the retry budget."""
+
+    __slots__ = ("buckets", "ring", "settings", "tokens")
+
+    def __init__(self, settings: Settings) -> None:
+        from engine.call.auth import TokenCache
+
+        self.settings = settings
+        self.ring = KeyRing(1 + len(settings.keys))
+        self.tokens = [TokenCache() for _ in range(self.ring.size)]
+        self.buckets: dict[str, Bucket] = {}
+
+
+class _Target:
+    """An operation bound to this client's settings, with what its calls need ready."""
+
+    __slots__ = ("bucket", "credentials", "limits", "missing", "name", "operation", "provider", "route")
+
+    def __init__(self, operation: Operation, provider: _Provider, limits: Limits, route: Route) -> None:
+        settings = provider.settings
+        self.operation = operation
+        self.provider = provider
+        self.name = f"{operation.provider}/{operation.model}"
+        self.limits = limits
+        self.route = route
+        self.credentials: list[Mapping[str, Any]] = [
+            operation.secrets,
+            *({**operation.secrets, **extra} for extra in settings.keys),
+        ]
+        self.bucket = provider.buckets.setdefault(str(operation.values.get("base_url", "")), Bucket())
+        self.missing = missing_credential(operation.who, operation.plan.auth, operation.secrets, settings.base_url is not None)
+
+
+class Caller:
+    """Binding and rendering for both clients; see Client for the arguments."""
+
+    def __init__(
+        self,
+        catalog: Any = (),
+        override: Iterable[str] = (),
+        providers: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        transport: Any = None,
+        unsupported: str = "warn",
+        timeout: float | None = None,
+        connect: float | None = None,
+        send: float | None = None,
+        headers: float | None = None,
+        first_event: float | None = None,
+        idle: float | None = None,
+        attempts: int | None = None,
+        max_retries: int | None = None,
+        limits: Mapping[str, float] | None = None,
+        trust_env: bool = True,
+        on: Callable[[str, dict[str, Any]], None] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if unsupported not in UNSUPPORTED:
+            raise ConfigError(f"unsupported must be one of {', '.join(UNSUPPORTED)}")
+        if max_retries is not None:
+            if attempts is not None:
+                raise ConfigError("attempts and max_retries say the same: give one of them")
+            attempts = max_retries + 1
+        named = {"deadline": timeout, "connect": connect, "send": send, "headers": headers, "first_event": first_event}
+        named.update(idle=idle, attempts=attempts)
+        self._changes: dict[str, Any] = {**(limits or {}), **{k: v for k, v in named.items() if v is not None}}
+        Limits().with_(self._changes)  # refuses nonsense now, not at the first call
+        self._unsupported = unsupported
+        self._trust_env = trust_env
+        self._on = on
+        self._clock = clock or Clock()
+        self._given = {str(id): Settings.of(str(id), given) for id, given in (providers or {}).items()}
+        self._catalog_source = (catalog, tuple(override))
+        self._catalog: Catalog | None = None
+        self._settings: dict[str, Settings] | None = None
+        self._providers: dict[str, _Provider] = {}
+        self._targets: dict[tuple[str, str, str | None], _Target] = {}
+        self._lock = threading.Lock()
+        self._transport = transport
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    # --- the catalog ------------------------------------------------------------------------------------------------
+
+    @property
+    def catalog(self) -> Catalog:
+        """The specs this client can reach. Clients without specs of their own share the packaged ones."""
+        if self._catalog is None:
+            self._catalog = _catalog(*self._catalog_source)
+        return self._catalog
+
+    def providers(self) -> list[str]:
+        """Ids of all providers."""
+        return self.catalog.provider_ids()
+
+    def dialects(self) -> list[str]:
+        """Ids of all dialects."""
+        return self.catalog.dialect_ids()
+
+    def models(self, provider: str | None = None) -> list[str]:
+        """Names of the models the catalog has facts of, as `provider/model`. Others work too: they just have no facts."""
+        wanted = [self.catalog.resolve(provider)] if provider is not None else self.catalog.provider_ids()
+        return [f"{id}/{model}" for id in wanted for model in self.catalog.models(id)]
+
+    def operation(self, model: str, operation: str = "chat", *, dialect: str | None = None) -> Operation:
+        """The compiled operation of a model: pure `render`, `read` and `reader`, with this client's settings.
+
+        `dialect` picks the provider's variant that speaks it. Raises UnsupportedError if there is none.
+        """
+        return self._target(model, operation, dialect).operation
+
+    # --- a call -----------------------------------------------------------------------------------------------------
+
+    def _target(self, model: str, operation: str, dialect: str | None) -> _Target:
+        target = self._targets.get((model, operation, dialect))
+        return target if target is not None else self._bind(model, operation, dialect)
+
+    def _bind(self, model: str, operation: str, dialect: str | None) -> _Target:
+        if not isinstance(model, str):
+            raise ConfigError("a model is named by a text: provider/model")
+        catalog = self.catalog
+        id = catalog.resolve(model.partition("/")[0].partition(":")[0])
+        with self._lock:
+            provider = self._providers.get(id)
+            if provider is None:
+                provider = self._providers[id] = _Provider(self._settings_of(id))
+        settings = provider.settings
+        bound = catalog.operation(model, operation, settings=settings.plain(), dialect=dialect, unsupported=self._unsupported)
+        limits = _provider_limits(bound.plan.limits, self._changes)
+        public = getattr(bound.who, "trust", "builtin") == "remote"
+        route = Route(settings.ca_file, settings.proxy, self._trust_env, public)
+        target = _Target(bound, provider, limits, route)
+        with self._lock:
+            if len(self._targets) >= KEPT:
+                self._targets.clear()
+            self._targets[(model, operation, dialect)] = target
+        return target
+
+    def _settings_of(self, id: str) -> Settings:
+        if self._settings is None:
+            self._settings = {self.catalog.resolve(name): given for name, given in self._given.items()}
+        return self._settings.get(id) or Settings()
+
+    def _prepare(self, operation: str, model: str, fields: dict[str, Any], stream: bool) -> Call:
+        """The call for these fields, rendered but unsigned. Pops the options that are not fields of the request."""
+        timeout = fields.pop("timeout", None)
+        attempts = fields.pop("attempts", None)
+        target = self._target(model, operation, fields.pop("dialect", None))
+        limits = target.limits
+        if timeout is not None or attempts is not None:
+            changes = {"deadline": timeout, "attempts": attempts}
+            limits = limits.with_({k: v for k, v in changes.items() if v is not None})
+        deadline = Deadline(self._clock, limits.deadline)
+        bound = target.operation
+        refuse_several_exchanges(bound)
+        wanted = fields.get("response_format")
+        if wanted is not None or "tools" in fields:
+            wanted = _typed(fields)
+        if stream:
+            fields["stream"] = True
+        request = bound.render(**fields)
+        if target.missing is not None:
+            raise ConfigError(target.missing, provider=bound.provider, model=bound.model, operation=bound.name)
+        key = bound.plan.idempotency_key
+        if key and bound.plan.replay == "keyed" and key.lower() not in {name.lower() for name in request.headers}:
+            import secrets
+
+            request.headers[key] = secrets.token_hex(16)  # one for all attempts of this call (RELIABILITY R4)
+        run = Attempts(
+            target.name, limits, deadline, self._clock, target.bucket, target.provider.ring, bound.plan.replay, self._notify
+        )
+
+        def finish(response: Response) -> None:
+            _finish(response, bound, request, run, wanted)
+
+        return Call(bound, request, target.route, run, self._clock, target.credentials, target.provider.tokens, finish)
+
+    def _explain(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Explanation:
+        problem: Error
+        try:
+            return self._explained(operation, model, given, fields)
+        except Exception as caught:
+            problem = _leaving(caught, None)
+        raise problem
+
+    def _explained(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Explanation:
+        from engine.explain import explanation
+        from engine.faces import named
+
+        fields = named(operation, given, dict(fields))
+        for option in ("timeout", "attempts", "on_interrupt"):
+            fields.pop(option, None)
+        target = self._target(model, operation, fields.pop("dialect", None))
+        bound = target.operation
+        _typed(fields)
+        request = bound.render(**fields)
+        notes: list[str] = []
+        signed: HttpRequest | None = None
+        if target.missing is not None:
+            notes.append(target.missing)
+        else:
+            limits, clock = target.limits, self._clock
+            run = Attempts(target.name, limits, Deadline(clock, limits.deadline), clock, target.bucket, KeyRing(1))
+            call = Call(bound, request, target.route, run, clock, target.credentials, target.provider.tokens, lambda r: None)
+            steps = call.signing()
+            try:
+                wanted = next(steps)
+                notes.append(f"a token would be fetched first: {wanted.method} {wanted.url.partition('?')[0]}")
+            except StopIteration as done:
+                signed = done.value
+            finally:
+                steps.close()
+        secrets = [s for keys in target.credentials for s in keys.values()]
+        return explanation(bound, request, signed, secrets, notes)
+
+    def _signing(self, request: HttpRequest) -> Call:
+        """A call that only signs."""
+        operation = (request.context or {}).get("$operation")
+        if operation is None:
+            raise ConfigError("only a request rendered by an operation of a client can be signed")
+        provider = self._providers.get(operation.provider) or _Provider(Settings())
+        target = _Target(operation, provider, Limits().with_(self._changes), Route(trust_env=self._trust_env))
+        if target.missing is not None:
+            raise ConfigError(target.missing, provider=operation.provider)
+        limits, clock = target.limits, self._clock
+        run = Attempts(target.name, limits, Deadline(clock, limits.deadline), clock, target.bucket, provider.ring)
+        route = Route(provider.settings.ca_file, provider.settings.proxy, self._trust_env)
+        return Call(operation, request, route, run, clock, target.credentials, provider.tokens, lambda r: None)
+
+    def _notify(self, name: str, data: dict[str, Any]) -> None:
+        """Tell the caller's hook. What it raises is its own affair: no call fails because somebody could not watch it."""
+        if self._on is not None:
+            try:
+                self._on(name, data)
+            except Exception:
+                pass
+
+
+def _leaving(problem: Exception, call: Call | None) -> Error:
+    """What is raised for a failure of a call, or of its making."""
+    error = problem if isinstance(problem, Error) else foreign(problem, sent=call is not None)
+    return leaving(error, call) if call is not None else bare(error)
+
+
+def _finish(response: Response, operation: Operation, request: HttpRequest, run: Attempts, wanted: Any) -> None:
+    """Complete a Response: its report, where it came from, the parsed object."""
+    report = request.report
+    if report is not None:
+        if response.report is not report:
+            response.warnings[:0] = [w for w in report.warnings if w not in response.warnings]
+            report.ignored_events.update(response.report.ignored_events)
+            response.report = report
+        report.attempts = run.records
+        report.timings["total"] = round(run.deadline.elapsed(), 6)
+    if response.provider is None:
+        response.provider = operation.provider
+    if wanted is not None and response.finish_reason in ("stop", None) and not response.tool_calls and response.refusal is None:
+        from engine.call.normalize.schema import parse
+
+        try:
+            response.parsed = parse(response.text, wanted)
+        except (Error, ValueError, TypeError) as problem:
+            text = problem.message if isinstance(problem, Error) else str(problem)
+            error = ProtocolError(f"the answer does not fit the response format: {text}", raw=response.text)
+            error.partial = response
+            error.retryable = False
+            raise error from None
+
+
+def _typed(fields: dict[str, Any]) -> Any:
+    """Python functions among the tools and a type as response format become JSON schema; returns that type, else None."""
+    tools = fields.get("tools")
+    if isinstance(tools, (list, tuple)) and any(callable(tool) for tool in tools):
+        from engine.call.normalize.tools import tool_from_function
+
+        fields["tools"] = [tool_from_function(tool) if callable(tool) else tool for tool in tools]
+    wanted = fields.get("response_format")
+    if wanted is None or isinstance(wanted, (str, Mapping)):
+        return None
+    from engine.call.normalize.schema import response_format
+
+    fields["response_format"] = response_format(wanted)
+    return wanted
+
+
+def refuse_several_exchanges(operation: Operation) -> None:
+    """Jobs, sockets and calls with forerunners need more than one exchange, which a plain call does not make."""
+    plan = operation.plan
+    if plan.fields.get("job") or plan.fields.get("realtime") or plan.call.before or plan.upload:
+        raise UnsupportedError(
+            f"{plan.name} takes more than one exchange here, which a plain call does not make",
+            provider=operation.provider,
+            operation=plan.name,
+        )
+
+
+def _provider_limits(declared: Mapping[str, float], changes: Mapping[str, Any]) -> Limits:
+    """The defaults, laid over by the provider's own (which may only lower the attempts), laid over by the caller's."""
+    limits = Limits()
+    own = {k: v for k, v in declared.items() if k in ("deadline", "connect", "send", "headers", "first_event", "idle")}
+    if "attempts" in declared:
+        own["attempts"] = min(limits.attempts, int(declared["attempts"]))
+    return limits.with_(own).with_(changes)
+
+
+def _catalog(source: Any, override: tuple[str, ...]) -> Catalog:
+    from engine.catalog import Catalog
+
+    if isinstance(source, Catalog):
+        return source
+    if source is None or source == "" or (isinstance(source, (list, tuple)) and not source):
+        if override:
+            return Catalog((), override)
+        key = os.environ.get("LLMKIT_CATALOG", "")
+        with _shared_lock:
+            if key not in _shared:
+                _shared[key] = Catalog()
+            return _shared[key]
+    return Catalog(source if isinstance(source, (list, tuple)) else [source], override)

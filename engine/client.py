@@ -1,0 +1,272 @@
+"""The thin public face: a client binds operations to settings, sends them and hands back typed answers.
+
+    client = engine.Client()
+    client.chat("groq/llama-3.3-70b-versatile", "Say hello in Welsh").text
+
+Every operation a spec names is a method: `client.chat`, `client.embeddings`, `client.rerank` …
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.calling import INTERRUPT, Caller, _leaving
+from engine.errors import ConfigError, Error, UnsupportedError
+from engine.faces import AsyncFace, Face, named
+from engine.streams import AsyncStream, Stream
+from engine.vocabulary import OPERATIONS
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from engine.call.flow import Call
+    from engine.call.send.drive import AsyncDriver, Driver
+    from engine.types import HttpRequest, Response
+
+__all__ = ["AsyncClient", "Client"]
+
+
+def _restart(fields: dict[str, Any]) -> bool:
+    choice = fields.pop("on_interrupt", None) or "raise"
+    if choice == "continue":
+        raise UnsupportedError("an interrupted stream cannot be continued; on_interrupt is raise or restart")
+    if choice not in INTERRUPT:
+        raise ConfigError(f"on_interrupt must be one of {', '.join(INTERRUPT)}")
+    return choice == "restart"
+
+
+class Client(Caller):
+    """A client that blocks. Shareable between threads; makes its connections when first used.
+
+    Arguments: `catalog` (paths, mappings, `engine.remote(…)` or a Catalog), `override` (packaged ids they may replace),
+    `providers` ({id: {secrets, variables, base_url, base_model, ca_file, proxy}}; a list of keys is used in turn),
+    `transport` (any httpx transport), `unsupported` (warn, error or ignore what a spec cannot express), `timeout` (the
+    deadline of a call, 600 s), the limits `connect`, `send`, `headers`, `first_event` and `idle` in seconds, `attempts`
+    per target (or `max_retries`), `limits` (any of engine.reliability.deadline.Limits), `trust_env` (use the
+    environment's proxies), `on` (called with the name and data of what happens: attempt, retry).
+    """
+
+    if TYPE_CHECKING:
+        chat: Face
+        completion: Face
+        embeddings: Face
+        rerank: Face
+        image: Face
+        image_edit: Face
+        video: Face
+        speech: Face
+        transcription: Face
+        moderation: Face
+        ocr: Face
+        search: Face
+        read: Face
+        upload_file: Face
+        get_file: Face
+        list_files: Face
+        delete_file: Face
+        download_file: Face
+        count_tokens: Face
+        batch: Face
+        list_models: Face
+        realtime: Face
+
+    _driver_made: Driver | None = None
+
+    def __getattr__(self, name: str) -> Face:
+        if name not in OPERATIONS:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        face = Face(self, name)
+        self.__dict__[name] = face
+        return face
+
+    def call(self, operation: str, model: str, /, **fields: Any) -> Response:
+        """Any operation a spec names."""
+        return self._run(operation, model, (), fields)
+
+    def sign(self, request: HttpRequest) -> HttpRequest:
+        """A rendered request with its credentials; may fetch a token."""
+        call: Call | None = None
+        problem: Error
+        try:
+            call = self._signing(request)
+            signed: HttpRequest = self._driver.run(call.signed())
+            return signed
+        except Exception as caught:
+            problem = _leaving(caught, call)
+        raise problem
+
+    def close(self) -> None:
+        """Close all connections. The client can be used again; it then opens new ones."""
+        if self._driver_made is not None:
+            self._driver_made.transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def _driver(self) -> Driver:
+        if self._driver_made is None:
+            from engine.call.send.drive import Driver
+
+            with self._lock:
+                if self._driver_made is None:
+                    self._driver_made = Driver(self._transport_for(), self._clock.sleep)
+        return self._driver_made
+
+    def _transport_for(self) -> Any:
+        if self._transport is None:
+            from engine.call.send.threaded import PooledTransport
+
+            return PooledTransport()
+        if hasattr(self._transport, "handle_request"):
+            from engine.call.send.given import GivenTransport
+
+            return GivenTransport(self._transport)
+        if hasattr(self._transport, "open"):
+            return self._transport
+        raise ConfigError("transport must be an httpx transport")
+
+    def _run(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Response:
+        call: Call | None = None
+        problem: Error
+        try:
+            from engine.call.flow import whole
+
+            call = self._prepare(operation, model, named(operation, given, fields), False)
+            response: Response = self._driver.run(whole(call))
+            return response
+        except Exception as caught:
+            problem = _leaving(caught, call)
+        raise problem
+
+    def _stream(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Stream:
+        restart = _restart(fields)
+
+        def start() -> tuple[Any, Any]:
+            from engine.call.flow import streamed
+
+            call = self._prepare(operation, model, named(operation, given, fields), True)
+            return call, self._driver.stream(streamed(call, restart))
+
+        return Stream(start)
+
+
+class AsyncClient(Caller):
+    """The async twin of Client: the same arguments, `await client.chat(…)`, `async for event in client.chat.stream(…)`.
+
+    Uses aiohttp when it is installed (extra [fast]) and no transport is given. Belongs to one event loop at a time.
+    """
+
+    if TYPE_CHECKING:
+        chat: AsyncFace
+        completion: AsyncFace
+        embeddings: AsyncFace
+        rerank: AsyncFace
+        image: AsyncFace
+        image_edit: AsyncFace
+        video: AsyncFace
+        speech: AsyncFace
+        transcription: AsyncFace
+        moderation: AsyncFace
+        ocr: AsyncFace
+        search: AsyncFace
+        read: AsyncFace
+        upload_file: AsyncFace
+        get_file: AsyncFace
+        list_files: AsyncFace
+        delete_file: AsyncFace
+        download_file: AsyncFace
+        count_tokens: AsyncFace
+        batch: AsyncFace
+        list_models: AsyncFace
+        realtime: AsyncFace
+
+    _driver_made: AsyncDriver | None = None
+
+    def __getattr__(self, name: str) -> AsyncFace:
+        if name not in OPERATIONS:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        face = AsyncFace(self, name)
+        self.__dict__[name] = face
+        return face
+
+    async def call(self, operation: str, model: str, /, **fields: Any) -> Response:
+        """Any operation a spec names."""
+        return await self._run(operation, model, (), fields)
+
+    async def sign(self, request: HttpRequest) -> HttpRequest:
+        """A rendered request with its credentials; may fetch a token."""
+        call: Call | None = None
+        problem: Error
+        try:
+            call = self._signing(request)
+            signed: HttpRequest = await self._driver.run(call.signed())
+            return signed
+        except Exception as caught:
+            problem = _leaving(caught, call)
+        raise problem
+
+    async def close(self) -> None:
+        """Close all connections. The client can be used again; it then opens new ones."""
+        if self._driver_made is not None:
+            await self._driver_made.transport.close()
+
+    aclose = close
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    @property
+    def _driver(self) -> AsyncDriver:
+        if self._driver_made is None:
+            from engine.call.send.drive import AsyncDriver
+
+            self._driver_made = AsyncDriver(self._transport_for(), self._clock.pause)
+        return self._driver_made
+
+    def _transport_for(self) -> Any:
+        if self._transport is None:
+            try:
+                from engine.call.send.aio import AiohttpTransport
+            except ImportError:
+                from engine.call.send.evented import AsyncPooledTransport
+
+                return AsyncPooledTransport()
+            return AiohttpTransport()
+        if hasattr(self._transport, "handle_async_request"):
+            from engine.call.send.given import AsyncGivenTransport
+
+            return AsyncGivenTransport(self._transport)
+        if hasattr(self._transport, "open"):
+            return self._transport
+        raise ConfigError("transport must be an async httpx transport")
+
+    async def _run(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Response:
+        call: Call | None = None
+        problem: Error
+        try:
+            from engine.call.flow import whole
+
+            call = self._prepare(operation, model, named(operation, given, fields), False)
+            response: Response = await self._driver.run(whole(call))
+            return response
+        except Exception as caught:
+            problem = _leaving(caught, call)
+        raise problem
+
+    def _stream(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> AsyncStream:
+        restart = _restart(fields)
+
+        def start() -> tuple[Any, Any]:
+            from engine.call.flow import streamed
+
+            call = self._prepare(operation, model, named(operation, given, fields), True)
+            return call, self._driver.stream(streamed(call, restart))
+
+        return AsyncStream(start)

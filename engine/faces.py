@@ -1,0 +1,100 @@
+"""The callable faces of operations: `client.chat(…)`, `client.chat.stream(…)`, `client.chat.explain(…)` and their twins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import ConfigError
+from engine.streams import AsyncStream, Stream
+
+if TYPE_CHECKING:
+    from engine.client import AsyncClient, Client
+    from engine.explain import Explanation
+    from engine.types import Response
+
+__all__ = ["AsyncFace", "Face", "named"]
+
+#: fields that may be given by position, after the model
+POSITIONAL: dict[str, tuple[str, ...]] = {
+    "chat": ("messages",),
+    "count_tokens": ("messages",),
+    "completion": ("prompt",),
+    "embeddings": ("input",),
+    "rerank": ("query", "documents"),
+    "image": ("prompt",),
+    "image_edit": ("prompt", "image"),
+    "video": ("prompt",),
+    "speech": ("text",),
+    "transcription": ("audio",),
+    "moderation": ("input",),
+    "ocr": ("document",),
+    "search": ("query",),
+    "read": ("url",),
+    "upload_file": ("file",),
+    "get_file": ("id",),
+    "delete_file": ("id",),
+    "download_file": ("id",),
+    "batch": ("requests",),
+}
+
+
+def named(operation: str, given: tuple[Any, ...], fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields with the positional ones under their names. ConfigError for one too many or one given twice."""
+    if not given:
+        return fields
+    names = POSITIONAL.get(operation, ())
+    if len(given) > len(names):
+        raise ConfigError(f"{operation} takes a model and {len(names)} further positional argument{'s' if len(names) != 1 else ''}")
+    for name, value in zip(names, given):
+        if name in fields:
+            raise ConfigError(f"{operation} got `{name}` twice")
+        fields[name] = value
+    return fields
+
+
+class Face:
+    """One operation of a client. Calling it gives the Response or raises a typed error.
+
+    Beside the operation's own fields every call takes `timeout` (the deadline, seconds), `attempts`, `dialect` (the
+    variant that speaks it) and `unsupported`.
+    """
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self.name = name
+
+    def __call__(self, model: str, *given: Any, **fields: Any) -> Response:
+        return self._client._run(self.name, model, given, fields)
+
+    def stream(self, model: str, *given: Any, **fields: Any) -> Stream:
+        """The answer as it arrives. `on_interrupt="restart"` sends the request again when it breaks off after content."""
+        return self._client._stream(self.name, model, given, fields)
+
+    def explain(self, model: str, *given: Any, **fields: Any) -> Explanation:
+        """What would be sent, with masked credentials and the fate of every parameter. Nothing is sent."""
+        return self._client._explain(self.name, model, given, fields)
+
+    def __repr__(self) -> str:
+        return f"<{self.name} of {self._client!r}>"
+
+
+class AsyncFace:
+    """The async twin of Face. `stream` gives an AsyncStream; `explain` sends nothing and is no coroutine."""
+
+    def __init__(self, client: AsyncClient, name: str) -> None:
+        self._client = client
+        self.name = name
+
+    async def __call__(self, model: str, *given: Any, **fields: Any) -> Response:
+        return await self._client._run(self.name, model, given, fields)
+
+    def stream(self, model: str, *given: Any, **fields: Any) -> AsyncStream:
+        """The answer as it arrives."""
+        return self._client._stream(self.name, model, given, fields)
+
+    def explain(self, model: str, *given: Any, **fields: Any) -> Explanation:
+        """What would be sent, with masked credentials and the fate of every parameter. Nothing is sent."""
+        return self._client._explain(self.name, model, given, fields)
+
+    def __repr__(self) -> str:
+        return f"<{self.name} of {self._client!r}>"

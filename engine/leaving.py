@@ -1,0 +1,108 @@
+"""How an error leaves the engine: typed, complete, without a secret and without an inner exception (RELIABILITY E1, E3, S2, S5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import ConfigError, Error, ProtocolError, clean
+from engine.secret import MASK, Masker
+
+if TYPE_CHECKING:
+    from engine.call.flow import Call
+    from engine.types import HttpRequest
+
+__all__ = ["added_secrets", "bare", "foreign", "leaving"]
+
+
+def leaving(error: Error, call: Call) -> Error:
+    """The error of a call, ready to be raised: placed, masked, bare."""
+    operation = call.operation
+    error.provider = error.provider or operation.provider
+    error.model = error.model or operation.model
+    error.operation = error.operation or operation.name
+    if not error.attempts:
+        error.attempts = call.attempts.records
+    masker = Masker([*(s for keys in call.credentials for s in keys.values()), *added_secrets(call.request, call.sent)])
+    error.message = clean(masker.text(error.message))
+    error.args = (error.message,)
+    for name in ("code", "param", "type", "request_id"):
+        value = getattr(error, name)
+        if isinstance(value, str):
+            setattr(error, name, clean(masker.text(value)))
+    if error.raw is not None:
+        error.raw = masker.value(error.raw)
+    if error.partial is not None:
+        _mask_in_place(error.partial, masker)
+    return bare(error)
+
+
+def bare(error: Error) -> Error:
+    """The error without what hangs on it: inner exceptions, and frames whose variables hold requests and keys."""
+    error.__cause__ = error.__context__ = None
+    error.__suppress_context__ = True
+    return error.with_traceback(None)
+
+
+def foreign(problem: Exception, sent: bool) -> Error:
+    """One of our errors for an exception that should not have happened, with the place it came from but not its values."""
+    from engine.expr.function import locate
+
+    frame = problem.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" if frame is not None else "an unknown place"
+    mark = locate(problem)
+    where = f"{mark}, " if mark else ""
+    kind = ProtocolError if sent else ConfigError
+    what = "the reply could not be read" if sent else "the request could not be made"
+    return kind(f"{what}: {type(problem).__name__} ({where}{place})")
+
+
+def added_secrets(request: HttpRequest, signed: HttpRequest | None) -> Iterable[str]:
+    """What signing wrote into a request: tokens and signatures are as secret as the keys they were made from."""
+    if signed is None:
+        return
+    for name, value in signed.headers.items():
+        if request.headers.get(name) != value:
+            _, space, credential = value.partition(" ")
+            yield credential if space else value
+
+
+def _mask_in_place(value: Any, masker: Masker, depth: int = 32) -> None:
+    """Mask every text in a tree of our result types, lists and mappings."""
+    if not depth:
+        return
+    if is_dataclass(value):
+        names = [f.name for f in fields(value)]
+        entries: Any = [(n, getattr(value, n)) for n in names]
+        put: Any = lambda n, v: setattr(value, n, v)  # noqa: E731
+    elif isinstance(value, dict):
+        entries, put = list(value.items()), value.__setitem__
+    elif isinstance(value, list):
+        entries, put = list(enumerate(value)), value.__setitem__
+    elif hasattr(value, "fields"):
+        return _mask_in_place(value.fields, masker, depth - 1)
+    else:
+        return None
+    for key, inner in entries:
+        if isinstance(inner, str):
+            masked = masker.text(inner) if len(inner) > 3 else inner
+            if masked != inner:
+                put(key, masked)
+        else:
+            _mask_in_place(inner, masker, depth - 1)
+    return None
+
+
+def masked_headers(headers: dict[str, str], unsigned: dict[str, str], masker: Masker) -> dict[str, str]:
+    """Headers to be shown: what signing added keeps its scheme word only, the rest loses known secrets."""
+    out = {}
+    for name, value in headers.items():
+        if unsigned.get(name) == value:
+            out[name] = masker.text(value)
+        else:
+            scheme, space, _ = value.partition(" ")
+            out[name] = f"{scheme} {MASK}" if space and scheme.isalpha() else MASK
+    return out
