@@ -44,7 +44,7 @@ NEIGHBOURS: dict[str, tuple[str, ...]] = {
     "model": ("models",),
     "rate_limit": ("limits", "rate_limits"),
     "timeouts": ("limits",),
-    "timeout": ("limits",),
+    "timeout": ("deadline", "limits"),
     "features": ("capabilities",),
     "chat_completion": ("chat",),
     "chat_completions": ("chat",),

@@ -40,13 +40,13 @@ def too_deep(text: str, limit: int) -> int | None:
             continue
         column = len(line["indent"])
         begins = [column + i for i, c in enumerate(line["dashes"]) if c in "-?"]
-        if line["key"] or not begins:
-            begins.append(line.start("key") - position if line["key"] else column)
-        while columns and columns[-1] >= begins[0]:
+        if line["key"]:
+            begins.append(line.start("key") - position)
+        while columns and columns[-1] >= column:
             columns.pop()
         columns += begins
         if len(columns) > limit:
-            return position + begins[max(0, limit - len(columns))]
+            return position + columns[limit]
         if first in "[{":
             found = _flow(text, start, limit - len(columns))
             if found[1]:
@@ -56,7 +56,7 @@ def too_deep(text: str, limit: int) -> int | None:
             quoted = (_DOUBLE if first == '"' else _SINGLE).match(text, start)
             position = _next_line(text, quoted.end() if quoted else start)
         elif first in "|>" and (header := _BLOCK_SCALAR.match(text, start)):
-            position = _after_block(text, header.end(), begins[-1])
+            position = _after_block(text, header.end(), columns[-1] if columns else -1)
         else:
             position = _next_line(text, start)
     return None

@@ -73,63 +73,57 @@ def _report(error: Any, root: Node, kind: str, problems: Problems) -> None:
     for step in error.absolute_path:
         node = node.value[step]
     path = list(error.absolute_path)
-    schema, rule, instance = error.schema, error.validator, error.instance
-    name = _name(path, kind)
-    expected = schema.get("x-expected") if isinstance(schema, dict) else None
-    if rule == "x-walk":
-        key = instance
-        message = f"`{key}` is not a directive"
-        problems.error("unknown-directive", message, node.key_mark, nearest(key, schema["x-walk"]), width=len(key))
-    elif list(error.schema_path)[-2:-1] == ["propertyNames"]:
-        entry = node.value[instance]
-        words = schema.get("x-words")
-        message = f"`{instance}` is not {expected or 'one of ' + ', '.join(words or schema.get('enum', ()))}"
-        problems.error("bad-name", message, entry.key_mark, nearest(instance, words) if words else None, width=len(instance))
+    rule, schema, instance = error.validator, error.schema, error.instance
+    title, expected = schema.get("title", kind), schema.get("x-expected")
+    if list(error.schema_path)[-2:-1] == ["propertyNames"]:
+        entry, words = node.value[instance], schema.get("x-words", ())
+        message = f"`{instance}` is not {expected}"
+        problems.error("bad-name", message, entry.key_mark, nearest(instance, words), width=len(instance))
+    elif rule == "x-walk":
+        close = nearest(instance, schema["x-walk"])
+        problems.error("unknown-directive", f"`{instance}` is not a directive", node.key_mark, close, width=len(instance))
     elif rule == "additionalProperties":
-        allowed = [k for k, v in schema["properties"].items() if k != "$replace" and not (isinstance(v, dict) and "not" in v)]
-        for key in instance:
-            if key not in schema["properties"]:
-                _unknown(key, node.value[key], allowed, schema.get("title", kind), problems)
+        allowed = [k for k, v in schema["properties"].items() if k != "$replace" and "not" not in v]
+        for key in instance.keys() - schema["properties"].keys():
+            _unknown(key, node.value[key], allowed, title, problems)
+    elif rule == "not":
+        problems.error("unknown-key", f"`{path[-1]}` {expected}", node.key_mark, width=len(path[-1]))
     elif rule == "required":
-        title = schema.get("title", kind)
+        place, width = node.key_mark or node.mark, len(str(path[-1])) if path and node.key_mark else 1
         for key in error.validator_value:
             if key not in instance:
-                place = node.key_mark or node.mark
-                problems.error("missing-key", f"{_a(title)} needs `{key}`", place, width=len(str(path[-1])) if path else 1)
-    elif rule == "not":
-        problems.error("unknown-key", f"`{path[-1]}` {expected}", node.key_mark, width=len(str(path[-1])))
-    elif rule == "type":
-        problems.error(
-            "wrong-type", f"{name} is {_types(error.validator_value)}, not {_type_of(instance)}", node.mark, width=_width(node)
-        )
-    elif rule in ("enum", "const"):
-        options = (
-            [str(v).lower() if isinstance(v, bool) else str(v) for v in error.validator_value if v is not None]
-            if rule == "enum"
-            else []
-        )
-        listed = ", ".join(options) if len(options) <= 16 else "a closed list"
-        message = f"{name} is {expected or 'one of ' + listed}, not {_shown(instance)}"
-        close = nearest(instance, options) if isinstance(instance, str) else None
-        problems.error("bad-value", message, node.mark, close, width=_width(node))
+                problems.error("missing-key", f"{_a(title)} needs `{key}`", place, width=width)
     else:
-        message = (
-            f"{_shown(instance)} is not {expected}"
-            if expected
-            else f"{name}: {_LIMITS.get(rule, '{1}').format(error.validator_value, rule)}"
-        )
-        problems.error("bad-value", message, node.mark, width=_width(node))
+        wrong = "wrong-type" if rule == "type" else "bad-value"
+        wanted, close = _wanted(rule, error.validator_value, expected, instance)
+        message = f"{_name(path, kind)} must be {wanted}, not {_type_of(instance) if rule == 'type' else _shown(instance)}"
+        problems.error(wrong, message, node.mark, close, width=_width(node))
 
 
 _LIMITS = {
-    "minimum": "at least {0}",
-    "maximum": "at most {0}",
-    "exclusiveMinimum": "more than {0}",
-    "minLength": "at least {0} characters",
-    "maxLength": "at most {0} characters",
-    "minItems": "at least {0} items",
-    "maxItems": "at most {0} items",
+    "minimum": "at least {}",
+    "maximum": "at most {}",
+    "exclusiveMinimum": "more than {}",
+    "minLength": "at least {} characters long",
+    "maxLength": "at most {} characters long",
+    "minItems": "a list of at least {} items",
+    "maxItems": "a list of at most {} items",
+    "pattern": "text like {}",
 }
+_BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_LISTED = 16  # so many words of a closed list are named in a message
+
+
+def _wanted(rule: str, limit: Any, expected: str | None, instance: Any) -> tuple[str, str | None]:
+    """What a value must be, in words, and the nearest one that is."""
+    if rule == "type":
+        switch = _BOOLEANS.get(str(instance).lower()) if "boolean" in limit else None
+        return _types(limit), switch
+    if rule == "enum":
+        options = [str(v).lower() if isinstance(v, bool) else str(v) for v in limit if v is not None]
+        close = nearest(instance, options) if isinstance(instance, str) else None
+        return expected or ("one of " + ", ".join(options) if len(options) <= _LISTED else "a word of a closed list"), close
+    return expected or _LIMITS.get(rule, "{}").format(limit), None
 
 
 def _unknown(key: str, entry: Node, allowed: list[str], title: str, problems: Problems) -> None:
