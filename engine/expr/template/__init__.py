@@ -58,7 +58,7 @@ class Templates(Parameters):
         problems: Problems,
         request: Shape,
         *,
-        variables: Mapping[str, Shape] = {},  # noqa: B006 -- never changed
+        variables: Mapping[str, Shape] = {},
         secrets: Collection[str] = (),
         tables: Mapping[str, Any] | None = None,
         label: str = "chat",

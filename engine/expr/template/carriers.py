@@ -106,7 +106,7 @@ def laid(base: Any, patch: Any, depth: int) -> Any:
     return patch
 
 
-def other_part(c: dict[str, Any], out: list[Any], part: Any, label: str, known: frozenset[str]) -> dict[str, Any] | None:
+def other_part(c: dict[str, Any], out: list[Any], part: Any, label: str, has_text: bool) -> dict[str, Any] | None:
     """What stands in for a part without an entry: text for json and refusals, nothing for thinking (SERVE.md 5).
 
     A native part is written at once. Raises UnsupportedError for any other type.
@@ -120,7 +120,7 @@ def other_part(c: dict[str, Any], out: list[Any], part: Any, label: str, known: 
     if type_ == "thinking":
         lost(c, f"thinking of earlier turns was dropped: {label} has no place for it")
         return None
-    if type_ in _FALLBACK_TEXT and "text" in known:
+    if has_text and type_.__class__ is str and type_ in _FALLBACK_TEXT:
         words = part.get("text")
         if words is None:
             words = part.get("refusal") if type_ == "refusal" else dump(part.get("json"))

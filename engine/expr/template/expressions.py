@@ -20,9 +20,9 @@ Scope = Mapping[str, Value]
 
 _COMPARE: dict[str, Callable[[], ast.cmpop]] = {"eq": ast.Eq, "ne": ast.NotEq}
 #: filters that give something whenever they get something
-_KEEP = frozenset("json b64 lower upper trim replace int round quote ident fromjson".split())
+_KEEP = frozenset(["json", "b64", "lower", "upper", "trim", "replace", "int", "round", "quote", "ident", "fromjson"])
 #: filters that do not look into the items of a list
-_BLIND = frozenset("map where first last default length nullable".split())
+_BLIND = frozenset(["map", "where", "first", "last", "default", "length", "nullable"])
 _NAMED_VALUES = {"refs": ("inline",), "const": ("enum",), "null": ("nullable",), "closed": (True, False)}
 _INDICATORS = frozenset("{[\"'&*!|>%@`#,")
 

@@ -215,7 +215,7 @@ def ident(n: list[int], value: Any, max: Any = 64, min: Any = 1, extra: Any = "_
     """An id of letters, digits and `extra`, `min` to `max` long. What fits passes; the rest becomes readable text and a hash."""
     if value is None:
         return None
-    if max.__class__ is not int or min.__class__ is not int or not 1 <= min <= max <= 512 and not (min == 0 and 0 < max <= 512):
+    if max.__class__ is not int or min.__class__ is not int or (not 1 <= min <= max <= 512 and not (min == 0 and 0 < max <= 512)):
         raise ConfigError("`ident(max, min, extra)` needs 0 <= min <= max <= 512")
     given = _words("ident", value)
     kept = "".join(ch for ch in given if _PLAIN.match(ch) or ch in extra)

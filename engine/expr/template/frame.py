@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from engine.expr.function import Unit, assign, call, load, method
+from engine.expr.function import Unit, assign, call, is_none, load, method
 from engine.expr.template import values
 from engine.vocabulary import ANY, Shape
 
@@ -78,9 +78,9 @@ class Frame:
             out.append(assign(local, method(load("c"), "get", ast.Constant(name))))
         for name, local in self.views.items():
             raw = self.names[name]
-            safe = ast.IfExp(
-                self.helpers.is_mapping(load(raw)), load(raw), self.helpers.call(values.view, load(raw), ast.Constant(name))
-            )
+            given = self.helpers.call(values.view, load(raw), ast.Constant(name))
+            absent = ast.IfExp(is_none(load(raw)), self.helpers.name(values.EMPTY), given)
+            safe = ast.IfExp(self.helpers.is_mapping(load(raw)), load(raw), absent)
             out.append(assign(local, safe))
         return out
 

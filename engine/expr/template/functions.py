@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from engine.errors import ConfigError
 from engine.expr.template.filters import Signature
 from engine.expr.template.values import encoded, kind, text
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-_MONTHS = "January February March April May June July August September October November December".split()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
 _ISO = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -41,7 +41,7 @@ def date(c: dict[str, Any], at: Any, form: Any = _ISO) -> str | None:
     try:
         if at.__class__ is str:
             moment = datetime.fromisoformat(at.replace("Z", "+00:00"))
-            moment = moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
         elif at.__class__ in (int, float):
             moment = _EPOCH + timedelta(seconds=at)
         else:

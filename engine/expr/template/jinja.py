@@ -10,7 +10,7 @@ from jinja2.parser import Parser
 
 from engine.expr.template.parse import MAX_DEPTH, ExpressionError, Tree
 
-_environment = Environment(autoescape=False)  # noqa: S701 -- nothing is ever rendered with it
+_environment = Environment(autoescape=False)
 _BINARY = {nodes.Add: "+", nodes.Sub: "-", nodes.Mul: "*", nodes.Div: "/", nodes.FloorDiv: "//", nodes.Mod: "%"}
 
 
@@ -102,7 +102,7 @@ def _public(name: str) -> str:
 
 
 def _constant(value: Any) -> Any:
-    if value.__class__ is float and not isfinite(value) or value.__class__ is int and value.bit_length() > 64:
+    if (value.__class__ is float and not isfinite(value)) or (value.__class__ is int and value.bit_length() > 64):
         raise ExpressionError("a number is too large")
     return value
 

@@ -111,8 +111,7 @@ def _hole_end(text: str, at: int) -> int:
             opened.append(_CLOSERS[char])
         elif char == "}" and not opened and text[at + 1 : at + 2] == "}":
             return at
-        elif char in ")]}":
-            if not opened or opened.pop() != char:
-                raise ExpressionError(f"`{char}` closes nothing")
+        elif char in ")]}" and (not opened or opened.pop() != char):
+            raise ExpressionError(f"`{char}` closes nothing")
         at += 1
     raise ExpressionError("a hole is opened with {{ but not closed with }}")

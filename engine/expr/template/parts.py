@@ -6,11 +6,11 @@ import ast
 from typing import NoReturn
 
 from engine.errors import ConfigError
-from engine.expr.function import assign, define, load, method
+from engine.expr.function import assign, call, define, load, method
 from engine.expr.template import carriers, values
 from engine.expr.template.frame import Frame, Value
 from engine.expr.template.structure import Sink, Structure
-from engine.spec.node import Node
+from engine.spec.node import Mark, Node
 from engine.spec.problem import nearest
 from engine.vocabulary import PART, PART_TYPES
 
@@ -75,22 +75,13 @@ class PartTables(Structure):
         block: list[ast.stmt] = []
         outer, self.frame.block = self.frame.block, block
         self.put(loop, mark)
-        known = frozenset(self.part_types)
         with self.inside(loop.body):
             kind = ast.Attribute(load("part"), "__class__", ast.Load())
             is_part = ast.Compare(kind, [ast.Is()], [self.helpers.name(dict)])
             read = ast.IfExp(is_part, method(load("part"), "get", ast.Constant("type")), ast.Constant(None))
             self.put(assign("type", read), mark)
-            with self.inside(self.branch(ast.Compare(load("type"), [ast.NotIn()], [self.helpers.name(known)]), mark).body):
-                other = self.helpers.call(
-                    carriers.other_part, load("c"), load("out"), load("part"), ast.Constant(self.label), self.helpers.name(known)
-                )
-                self.put(assign("part", other), mark)
-                with self.inside(self.branch(ast.Compare(load("part"), [ast.Is()], [ast.Constant(None)]), mark).body):
-                    self.put(ast.Continue(), mark)
-                self.put(assign("type", method(load("part"), "get", ast.Constant("type"))), mark)
             self.put(assign("start", self.helpers.call(len, load("out"))), mark)
-            self._branches(cases)
+            self._branches(cases, mark)
             has_extra = ast.Compare(ast.Constant("extra"), [ast.In()], [load("part")])
             with self.inside(self.branch(has_extra, mark).body):
                 label = ast.Constant(self.label)
@@ -100,7 +91,7 @@ class PartTables(Structure):
         self.frame.block = outer
         return block
 
-    def _branches(self, cases: list[tuple[list[str], Node]]) -> None:
+    def _branches(self, cases: list[tuple[list[str], Node]], mark: Mark) -> None:
         outer = self.frame.block
         scope = {"part": Value(load("part"), PART, view="part")}
         for types, child in cases:
@@ -111,6 +102,14 @@ class PartTables(Structure):
             with self.inside(holder.body):
                 self._case(child, scope, Sink("out", listed=True, spliced=True))
             self.frame.block = holder.orelse
+        other = self.helpers.call(carriers.other_part, load("c"), load("out"), load("part"), ast.Constant(self.label))
+        other.args.append(ast.Constant("text" in self.part_types))
+        self.put(assign("other", other), mark)
+        with self.inside(self.branch(load("other"), mark).body):
+            assert self.parts_function is not None
+            written = call(load(self.parts_function), load("c"), ast.List([load("other")], ast.Load()), load("d"), self.frame.n())
+            more = ast.BoolOp(ast.Or(), [written, ast.Tuple([], ast.Load())])
+            self.put(ast.Expr(method(load("out"), "extend", more)), mark)
         self.frame.block = outer
 
     def _exit(self, node: Node) -> list[ast.stmt]:

@@ -124,7 +124,7 @@ class _Rewriter:
         if properties.__class__ is not dict:
             return
         required = out.get("required")
-        needed = set(x for x in required if x.__class__ is str) if required.__class__ is list else set()
+        needed = {x for x in required if x.__class__ is str} if required.__class__ is list else set()
         out["properties"] = {name: x if name in needed else self._plain_null(_or_null(x)) for name, x in properties.items()}
         if "required" not in self.drop:
             out["required"] = list(properties)

@@ -24,7 +24,9 @@ DIRECTIVES = ("$for", "$if", "$else", "$switch", "$default", "$value", "$merge",
 MAX_LOOPS = 4
 _FOR = re.compile(r"\s*([A-Za-z][A-Za-z0-9_]*)\s+in\s+(.+)\Z", re.DOTALL)
 _DATA_HEADS = frozenset(("name", "get", "item"))
-_RESERVED = frozenset("true false none null and or not in is if else tables True False None".split())
+_RESERVED = frozenset(
+    ["true", "false", "none", "null", "and", "or", "not", "in", "is", "if", "else", "tables", "True", "False", "None"]
+)
 
 
 class Sink:
@@ -320,6 +322,9 @@ class Structure(Expressions):
             words = tuple(values.case_text(x) for x in words) if words else None
             self.put(assign(name, self.helpers.call(values.case_text, load(name))), condition.mark)
         outer = self.frame.block
+        often = self.frame.loops > 0  # inside loops the value is nearly always there; elsewhere nearly never
+        if not often:
+            self.frame.block = self.branch(is_none(load(name), negate=True), node.mark).body
         seen: set[str] = set()
         for key, child in node.value.items():
             if key in ("$switch", "$default"):
@@ -335,19 +340,15 @@ class Structure(Expressions):
             with self.inside(holder.body):
                 self._case(child, scope, sink)
             self.frame.block = holder.orelse
-        self._otherwise(node, name, scope, sink)
+        if often:
+            self.frame.block = self.branch(is_none(load(name), negate=True), node.mark).body
+        if "$default" in node.value:
+            with self.inside(self.frame.block):
+                self._case(node.value["$default"], scope, sink)
+        else:
+            self.put(ast.Expr(self.helpers.call(values.no_case, load(name), ast.Constant(self.label))), condition.mark)
         self.frame.block = outer
         return False
-
-    def _otherwise(self, node: Node, name: str, scope: Scope, sink: Sink) -> None:
-        """The end of a `$switch`: nothing selects nothing, anything else `$default` or an error."""
-        holder = self.branch(is_none(load(name), negate=True), node.mark)
-        with self.inside(holder.body):
-            if "$default" in node.value:
-                self._case(node.value["$default"], scope, sink)
-            else:
-                refusal = self.helpers.call(values.no_case, load(name), ast.Constant(self.label))
-                self.put(ast.Expr(refusal), node.value["$switch"].mark)
 
     def _cases(self, key: str, child: Node, words: tuple[Any, ...] | None, seen: set[str]) -> list[str]:
         cases = [c.strip() for c in key.split("|")]

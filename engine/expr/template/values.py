@@ -167,7 +167,7 @@ def _numbers(sign: str, a: Any, b: Any) -> NoReturn:
 
 
 def _number(value: Any) -> Any:
-    if value.__class__ is int and value.bit_length() > MAX_BITS or value.__class__ is float and value - value != 0:
+    if (value.__class__ is int and value.bit_length() > MAX_BITS) or (value.__class__ is float and value - value != 0):
         raise ConfigError("the result of a calculation is too large")
     return value
 
@@ -224,7 +224,7 @@ def less(sign: str, a: Any, b: Any) -> bool:
     """`a sign b`; false if one side is nothing."""
     if a is None or b is None:
         return False
-    if not (_is_number(a) and _is_number(b) or a.__class__ is str and b.__class__ is str):
+    if not ((_is_number(a) and _is_number(b)) or (a.__class__ is str and b.__class__ is str)):
         raise ConfigError(f"{kind(a)} and {kind(b)} cannot be ordered")
     if sign == "lt":
         return bool(a < b)
