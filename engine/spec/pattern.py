@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from functools import lru_cache
 
 PATTERN_LIMIT = 200  # characters of a pattern
@@ -73,7 +74,9 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     if _BACK_REFERENCE.search(text):
         raise PatternError("back-references are refused")
     try:
-        found = re.compile(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # a set that may mean something else one day
+            found = re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
         raise PatternError(f"not a regular expression: {error}") from None
     _refuse_nested(text)
