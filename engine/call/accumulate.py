@@ -1,0 +1,394 @@
+"""What maps emit becomes events and, at the end, one Response (SPEC_LANGUAGE 7.2, 12.2, 12.3).
+
+The same code reads whole answers and streams, so both end in the same Response. All state of a stream is here: per
+candidate its ordered blocks, the table (kind, index) -> block, the finish; and the usage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine import errors
+from engine.call import counts, media
+from engine.call.block import Block, Candidate
+from engine.call.json import dumps
+from engine.call.outputs import join_audio, output_fields, text_of, timestamp
+from engine.call.thinking_tags import TagCutter
+from engine.plan import OperationPlan
+from engine.types import Choice, Citation, Event, Report, Response, Usage
+
+MOST_CANDIDATES = 1024  # an answer that names more is hostile
+_PROSE = ("text", "thinking", "refusal")
+
+
+class Accumulator:
+    """Takes what a map emits; gives events (drained by the reader from `events`) and the Response.
+
+    An `error` that is emitted is kept in `error` (its fields) and is no event: whoever reads raises it after what came
+    before has been delivered. `finished` tells whether every candidate that was seen has a finish reason.
+    """
+
+    def __init__(
+        self, plan: OperationPlan, provider: str | None = None, context: Mapping[str, Any] | None = None, model: str | None = None
+    ) -> None:
+        self.plan = plan
+        self.provider = provider or plan.provider
+        self.model: str | None = model or (context or {}).get("model")  # what was asked for
+        self.events: list[Event] = []
+        self.error: dict[str, Any] | None = None
+        self.warnings: list[str] = []
+        report = (context or {}).get("$report")
+        self.report: Report = report if isinstance(report, Report) else Report()
+        self._candidates: dict[int, Candidate] = {}
+        self._start: dict[str, Any] = {}
+        self._started: dict[str, Any] | None = None
+        self._usage: dict[str, Any] = {}
+        self._outputs: list[Event] = []
+        self._closed = False
+
+    # --- what maps call ---------------------------------------------------------------------------------------------
+
+    def emit(self, kind: str, choice: Any, fields: dict[str, Any]) -> None:
+        """One output of a map. `fields` belongs to the accumulator from now on."""
+        if kind == "text" and len(fields) == 1 and choice.__class__ is int:  # by far the most frequent
+            candidate = self._candidates.get(choice)
+            text = fields.get("text")
+            if candidate is not None and candidate.append is not None and text.__class__ is str:
+                if text:
+                    candidate.append(text)
+                    self.events.append(Event("text", fields, choice))
+                return
+        handler = _HANDLERS.get(kind)
+        if handler is None:
+            self._output(kind, choice, fields)
+        else:
+            handler(self, choice, fields)
+
+    def unknown(self, event: Any) -> None:
+        """An event the spec does not list: ignored and counted."""
+        ignored = self.report.ignored_events
+        name = str(event)[:100]
+        if name in ignored or len(ignored) < 100:
+            ignored[name] = ignored.get(name, 0) + 1
+
+    def warn(self, text: str) -> None:
+        """A sentence for `Response.warnings`, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    @property
+    def finished(self) -> bool:
+        """Every candidate that was seen has ended."""
+        return bool(self._candidates) and all(c.finish is not None for c in self._candidates.values())
+
+    @property
+    def empty(self) -> bool:
+        """Nothing at all was read."""
+        return not (self._candidates or self._outputs or self._usage or self._start)
+
+    @property
+    def content(self) -> bool:
+        """Something of the answer itself was read: more than its id and usage."""
+        return bool(self._outputs) or any(c.blocks for c in self._candidates.values())
+
+    # --- kinds ------------------------------------------------------------------------------------------------------
+
+    def _candidate(self, choice: Any) -> tuple[int, Candidate]:
+        number = choice if choice.__class__ is int else counts.whole(choice) or 0
+        found = self._candidates.get(number)
+        if found is None:
+            if len(self._candidates) >= MOST_CANDIDATES:
+                raise errors.for_kind("limit")(f"the answer has more than {MOST_CANDIDATES} candidates")
+            cutter = TagCutter(*self.plan.thinking_tags) if self.plan.thinking_tags else None
+            found = self._candidates[number] = Candidate(cutter)
+        return number, found
+
+    def _text(self, choice: Any, fields: dict[str, Any]) -> None:
+        number, candidate = self._candidate(choice)
+        if candidate.cutter is None:
+            self._prose("text", number, candidate, fields)
+            return
+        text = self._new_text("text", candidate, fields)
+        for kind, piece in candidate.cutter.feed(text):
+            self._prose(kind, number, candidate, {**fields, "text": piece, "full": None})
+
+    def _thinking(self, choice: Any, fields: dict[str, Any]) -> None:
+        self._prose("thinking", *self._candidate(choice), fields)
+
+    def _refusal(self, choice: Any, fields: dict[str, Any]) -> None:
+        self._prose("refusal", *self._candidate(choice), fields)
+
+    def _prose(self, kind: str, number: int, candidate: Candidate, fields: dict[str, Any]) -> None:
+        full = fields.get("full")
+        text = fields.get("text")
+        if full is not None:
+            text = self._new_text(kind, candidate, fields)
+            fields = {k: v for k, v in fields.items() if k != "full"}
+        elif text.__class__ is not str:
+            text = text_of(text)
+        signature, redacted = _word(fields.get("signature")), _word(fields.get("redacted"))
+        if not text and signature is None and redacted is None:
+            return
+        index = _key(fields.get("index"))
+        if index is None and full is not None:
+            index = "full"
+        block = candidate.prose(kind, index, _word(fields.get("id")), not text and redacted is None)
+        if text:
+            block.pieces.append(text)
+        if signature is not None:
+            block.signature = (block.signature or "") + signature
+        if redacted is not None:
+            block.redacted = redacted
+        if fields.get("id") is not None and block.id is None:
+            block.id = _word(fields["id"])
+        if text != fields.get("text"):
+            fields = {**fields, "text": text or None}
+        self.events.append(Event(kind, fields, number))
+
+    def _new_text(self, kind: str, candidate: Candidate, fields: dict[str, Any]) -> str:
+        """The text of an emission; of `full`, everything so far, only what is new."""
+        full = fields.get("full")
+        if full is None:
+            return text_of(fields.get("text"))
+        full = text_of(full)
+        key = (kind, _key(fields.get("index")))
+        before = candidate.fulls.get(key)
+        if before is None:  # deltas may have come before a closing event that repeats everything
+            block = candidate.keys.get(key)
+            same = [block] if block is not None else [b for b in candidate.blocks if b.type == kind and key[1] is None]
+            before = "".join(b.text for b in same)
+        if not full.startswith(before):
+            raise errors.for_kind("protocol")(f"the {kind} so far does not begin with the {kind} that came before")
+        candidate.fulls[key] = full
+        return full[len(before) :]
+
+    def _tool_call(self, choice: Any, fields: dict[str, Any]) -> None:
+        number, candidate = self._candidate(choice)
+        id, name = _word(fields.get("id")), _word(fields.get("name"))
+        block = candidate.call(_key(fields.get("index")), id, name)
+        if name is not None:
+            block.name = name
+        arguments, full = fields.get("arguments"), fields.get("full_arguments")
+        if arguments.__class__ is str:
+            block.pieces.append(arguments)
+        elif arguments is not None:
+            block.arguments = arguments
+        if full.__class__ is str:
+            block.pieces[:] = [full]
+        elif full is not None:
+            block.arguments = full
+            block.pieces.clear()
+        if fields.get("signature") is not None:
+            block.signature = (block.signature or "") + text_of(fields["signature"])
+        if fields.get("server"):
+            block.server = True
+        fields["index"] = block.ordinal
+        self.events.append(Event("tool_call", fields, number))
+
+    def _citation(self, choice: Any, fields: dict[str, Any]) -> None:
+        number, candidate = self._candidate(choice)
+        citation = Citation(
+            url=_word(fields.get("url")),
+            title=_word(fields.get("title")),
+            text=_word(fields.get("text")),
+            start=counts.whole(fields.get("start")),
+            end=counts.whole(fields.get("end")),
+            source=_word(fields.get("source")),
+            index=counts.whole(fields.get("index")),
+        )
+        identity = (citation.url, citation.title, citation.text, citation.start, citation.end, citation.source, citation.index)
+        if identity in candidate.seen:
+            return
+        candidate.seen.add(identity)
+        candidate.citations.append(citation)
+        block = next((b for b in reversed(candidate.blocks) if b.type == "text"), None)
+        if block is not None:
+            block.citations = [*(block.citations or ()), citation]
+        self.events.append(Event("citation", citation.to_dict(), number))
+
+    def _media(self, choice: Any, fields: dict[str, Any]) -> None:
+        number, candidate = self._candidate(choice)
+        found = output_fields("media", fields)
+        type = found.get("type") or media.kind_of(found.get("media_type"))
+        key = _key(found.get("index"))
+        if key is None and found.get("id") is not None:
+            key = ("id", _key(found["id"]))
+        block = candidate.keys.get((type, key)) if key is not None else None
+        if block is None:
+            block = candidate.new(type, key)
+        if found.get("data") is not None:
+            block.pieces.append(found["data"])
+        if found.get("text") is not None:
+            block.fields["text"] = block.fields.get("text", "") + text_of(found["text"])
+        block.fields.update((k, found[k]) for k in ("url", "media_type") if found.get(k) is not None)
+        block.id = _word(found.get("id")) or block.id
+        self.events.append(Event("media", {**found, "type": type}, number))
+
+    def _native(self, choice: Any, fields: dict[str, Any]) -> None:
+        number, candidate = self._candidate(choice)
+        key = _key(fields.get("index"))
+        block = (candidate.keys.get(("native", key)) if key is not None else None) or candidate.new("native", key)
+        block.fields["data"] = fields.get("data")
+        self.events.append(Event("native", fields, number))
+
+    def _logprobs(self, choice: Any, fields: dict[str, Any]) -> None:
+        number, candidate = self._candidate(choice)
+        content = fields.get("content")
+        if not content:
+            return
+        items = content if isinstance(content, list) else [content]
+        candidate.logprobs = [*(candidate.logprobs or ()), *items]
+        self.events.append(Event("logprobs", fields, number))
+
+    def _on_usage(self, choice: Any, fields: dict[str, Any]) -> None:
+        news = False
+        for name, value in fields.items():
+            if value is None:
+                continue
+            found = counts.counter(name, value)
+            if found is None:
+                self.warn(f"the provider reported a nonsense value for {name}; it is unknown")
+            if found is not None or name in self._usage:
+                news = True
+                self._usage[name] = found
+        if news:
+            known = counts.canonical(self._usage, self.plan.usage_totals)
+            self.events.append(Event("usage", {k: v for k, v in known.items() if v is not None}))
+
+    def _finish(self, choice: Any, fields: dict[str, Any]) -> None:
+        reason = fields.get("reason")
+        if reason is None or reason == "":
+            return
+        number, candidate = self._candidate(choice)
+        candidate.finish = reason if reason.__class__ is str else text_of(reason)
+        told = {"reason": self._reason(candidate), "raw": candidate.finish, "detail": fields.get("detail")}
+        self.events.append(Event("finish", told, number))
+
+    def _error(self, choice: Any, fields: dict[str, Any]) -> None:
+        if self.error is None:
+            self.error = fields
+
+    def _begin(self, choice: Any, fields: dict[str, Any]) -> None:
+        if fields == self._started:  # many wires repeat it in every chunk
+            return
+        self._started = fields
+        news = {k: v for k, v in fields.items() if v is not None and self._start.get(k) != v}
+        if news:
+            self._start.update(news)
+            self.events.append(Event("start", news))
+
+    def _output(self, kind: str, choice: Any, fields: dict[str, Any]) -> None:
+        event = Event(kind, output_fields(kind, fields), counts.whole(choice) or 0)
+        self._outputs.append(event)
+        self.events.append(event)
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """The answer is complete: what was held back comes out, and each tool call is handed over as a whole."""
+        if self._closed:
+            return
+        self._closed = True
+        self._name_calls()
+        for number, candidate in self._candidates.items():
+            for kind, piece in candidate.cutter.close() if candidate.cutter else ():
+                self._prose(kind, number, candidate, {"text": piece})
+            for block in candidate.blocks:
+                if block.type == "tool_call":
+                    arguments, _, valid = block.read_arguments()
+                    fields = {"index": block.ordinal, "id": block.id, "name": block.name, "arguments": arguments}
+                    fields.update(signature=block.signature, server=block.server or None, invalid=None if valid else True)
+                    self.events.append(Event("tool_call_end", fields, number))
+
+    def response(self, partial: bool = False) -> Response:
+        """The Response of everything so far. A partial one holds no tool call whose arguments may be cut (T6)."""
+        self._name_calls()
+        known = counts.canonical(self._usage, self.plan.usage_totals)
+        usage = Usage(**{k: known.get(k) for k in Usage.__dataclass_fields__ if known.get(k) is not None})
+        return Response(
+            id=_word(self._start.get("id")),
+            model=_word(self._start.get("model")) or self.model,
+            provider=self.provider,
+            created=timestamp(self._start.get("created")),
+            choices=[self._choice(n, c, partial) for n, c in sorted(self._candidates.items())],
+            outputs=join_audio(self._outputs),
+            usage=usage,
+            cost=usage.cost,
+            warnings=list(self.warnings),
+            report=self.report,
+        )
+
+    def _name_calls(self) -> None:
+        """Calls without a name are dropped; calls without an id get one (Ollama and Gemini send none)."""
+        taken = {b.id for c in self._candidates.values() for b in c.blocks if b.id}
+        count = 0
+        for candidate in self._candidates.values():
+            kept: list[Block] = []
+            for block in candidate.blocks:
+                if block.type == "tool_call":
+                    if not block.name and not block.server:
+                        self.warn("a tool call without a name was dropped")
+                        continue
+                    count += 1
+                    if not block.id:
+                        while f"call_{count}" in taken:
+                            count += 1
+                        block.id = f"call_{count}"
+                        taken.add(block.id)
+                kept.append(block)
+            candidate.blocks[:] = kept
+
+    def _choice(self, number: int, candidate: Candidate, partial: bool) -> Choice:
+        origin = f"{self.plan.dialect or self.plan.name} {self.plan.provider}"
+        blocks = [b for b in candidate.blocks if not (partial and b.type == "tool_call" and not b.complete())]
+        parts = [b.part(self.plan.dialect, origin) for b in blocks]
+        joined = {kind: "".join(p.text or "" for p in parts if p.type == kind) or None for kind in _PROSE}
+        return Choice(
+            index=number,
+            parts=parts,
+            text=joined["text"],
+            thinking=joined["thinking"],
+            refusal=joined["refusal"],
+            tool_calls=[p for p in parts if p.type == "tool_call" and not p.server],
+            citations=candidate.citations,
+            logprobs=candidate.logprobs,
+            finish_reason=self._reason(candidate),
+            finish_reason_raw=candidate.finish,
+        )
+
+    def _reason(self, candidate: Candidate) -> str | None:
+        if candidate.finish is None:
+            return None
+        reason = self.plan.finish_reasons.get(candidate.finish, "other")
+        if reason == "stop" and any(b.type == "tool_call" and not b.server and b.name for b in candidate.blocks):
+            return "tool_calls"
+        return reason
+
+
+_HANDLERS: dict[str, Callable[[Accumulator, Any, dict[str, Any]], None]] = {
+    "text": Accumulator._text,
+    "thinking": Accumulator._thinking,
+    "refusal": Accumulator._refusal,
+    "tool_call": Accumulator._tool_call,
+    "citation": Accumulator._citation,
+    "media": Accumulator._media,
+    "native": Accumulator._native,
+    "logprobs": Accumulator._logprobs,
+    "usage": Accumulator._on_usage,
+    "finish": Accumulator._finish,
+    "error": Accumulator._error,
+    "start": Accumulator._begin,
+}
+
+
+def _word(value: Any) -> str | None:
+    """Text that may stand alone: nothing and empty text are None."""
+    if value.__class__ is str:
+        return value or None
+    return None if value is None else text_of(value) or None
+
+
+def _key(value: Any) -> Any:
+    """An index that can be looked up."""
+    return value if value is None or value.__class__ in (int, str) else dumps(value).decode()

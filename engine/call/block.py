@@ -1,0 +1,149 @@
+"""The state of an answer that is being read: candidates and their blocks (SPEC_LANGUAGE 7.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.call.json import JsonError, dumps, loads
+from engine.call.media import join_base64
+from engine.call.thinking_tags import TagCutter
+from engine.types import Citation, Part
+
+
+class Block:
+    """One part in the making. `pieces` are texts, argument texts or base64, joined once at the end."""
+
+    __slots__ = ("arguments", "citations", "fields", "id", "name", "ordinal", "pieces", "redacted", "server", "signature", "type")
+
+    def __init__(self, type: str) -> None:
+        self.type = type
+        self.pieces: list[str] = []
+        self.id: str | None = None
+        self.name: str | None = None
+        self.signature: str | None = None
+        self.redacted: str | None = None
+        self.arguments: Any = None  # given as a whole: a mapping or a list
+        self.server = False
+        self.ordinal = 0  # of a call: its place among the calls of the candidate
+        self.citations: list[Citation] | None = None
+        self.fields: dict[str, Any] = {}  # of media and native parts
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    @property
+    def sealed(self) -> bool:
+        """A signed or encrypted block is finished: what follows without an index is a new one."""
+        return self.signature is not None or self.redacted is not None
+
+    def read_arguments(self) -> tuple[Any, str, bool]:
+        """(parsed arguments, their JSON text, whether they are valid). No arguments are `{}`."""
+        text = "".join(self.pieces).strip()
+        if not text or text == "null":
+            parsed = self.arguments if self.arguments is not None else {}
+            return parsed, dumps(parsed).decode(), True
+        try:
+            return loads(text.encode("utf-8", "replace")), text, True
+        except JsonError:
+            return text, text, False
+
+    def complete(self) -> bool:
+        """Whether a call's arguments are surely whole although the stream was cut."""
+        if not self.pieces:
+            return self.arguments is not None
+        parsed, _, valid = self.read_arguments()
+        return valid and isinstance(parsed, dict)
+
+    def part(self, dialect: str | None, origin: str) -> Part:
+        """The finished part; `origin` marks who signed it."""
+        signed_by = origin if self.sealed else None
+        if self.type == "tool_call":
+            arguments, text, valid = self.read_arguments()
+            return Part(
+                "tool_call",
+                id=self.id,
+                name=self.name,
+                arguments=arguments,
+                arguments_json=text,
+                invalid=None if valid else True,
+                signature=self.signature,
+                signed_by=signed_by,
+                server=self.server or None,
+            )
+        if self.type == "native":
+            return Part("native", dialect=dialect, native=self.fields.get("data"))
+        if self.type in ("text", "thinking", "refusal"):
+            return Part(
+                self.type,
+                text=self.text or None if self.type == "thinking" else self.text,
+                id=self.id,
+                signature=self.signature,
+                redacted=self.redacted,
+                signed_by=signed_by,
+                citations=self.citations,
+            )
+        data = join_base64(self.pieces) if self.pieces else None
+        known = {k: self.fields.get(k) for k in ("text", "url", "media_type")}
+        return Part(self.type, id=self.id, data=data, **known)
+
+
+class Candidate:
+    """One candidate answer: ordered blocks, a table of them, usage-free facts."""
+
+    __slots__ = ("append", "blocks", "calls", "citations", "cutter", "finish", "fulls", "keys", "logprobs", "seen")
+
+    def __init__(self, cutter: TagCutter | None) -> None:
+        self.blocks: list[Block] = []
+        self.keys: dict[tuple[str, Any], Block] = {}
+        self.append: Callable[[str], None] | None = None  # of the last block's pieces, while bare text may go there
+        self.calls = 0
+        self.citations: list[Citation] = []
+        self.seen: set[tuple[Any, ...]] = set()
+        self.cutter = cutter
+        self.finish: str | None = None  # native
+        self.fulls: dict[tuple[str, Any], str] = {}
+        self.logprobs: list[Any] | None = None
+
+    def new(self, type: str, key: Any = None) -> Block:
+        """A new block at the end; found again by (type, key)."""
+        block = Block(type)
+        self.blocks.append(block)
+        self.append = block.pieces.append if type == "text" and self.cutter is None else None
+        if key is not None:
+            self.keys[type, key] = block
+        return block
+
+    def prose(self, type: str, index: Any, id: str | None, continues: bool) -> Block:
+        """The block that text, thinking or refusal belongs to; `continues` if it brings a signature only."""
+        if index is not None:
+            return self.keys.get((type, index)) or self.new(type, index)
+        if id is not None:
+            found = self.keys.get((type, ("id", id)))
+            if found is not None:
+                return found
+        last = self.blocks[-1] if self.blocks else None
+        if last is None or last.type != type or (last.sealed and not continues) or (id and last.id and id != last.id):
+            return self.new(type, ("id", id) if id is not None else None)
+        return last
+
+    def call(self, index: Any, id: str | None, name: str | None) -> Block:
+        """The block of a tool call: by index unless it carries another id; by id; else the latest; else a new one."""
+        found: Block | None = None
+        if index is not None:
+            found = self.keys.get(("tool_call", index))
+            if found is not None and id and found.id and id != found.id:
+                found = None
+        elif id:
+            found = self.keys.get(("tool_call", ("id", id)))
+        elif name is None:
+            found = next((b for b in reversed(self.blocks) if b.type == "tool_call"), None)
+        if found is None:
+            found = self.new("tool_call", index)
+            found.ordinal = self.calls
+            self.calls += 1
+        if id and not found.id:
+            found.id = id
+            self.keys["tool_call", ("id", id)] = found
+        return found

@@ -1,0 +1,160 @@
+"""JSON of requests and answers: bytes in, bytes out, the same result with orjson and without.
+
+Readers are limited (RELIABILITY M1): nesting of 64, numbers of 64 characters. Answers are read leniently where only
+characters are wrong (a byte-order mark, bad UTF-8, half a surrogate pair); NaN and Infinity are refused both ways.
+Everything raised here is a `JsonError`, a ValueError.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from typing import Any, NoReturn
+
+try:
+    import orjson
+except ImportError:  # the standard library is slower and reads the same
+    orjson = None  # type: ignore[assignment]
+
+DEPTH = 64  # levels of mappings and lists
+DIGITS = 64  # characters of a number
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NUMBER = re.compile(rb"[0-9]{%d}" % (DIGITS + 1))
+_TO_ZERO = bytes(48 if 48 <= i < 58 else i for i in range(256))
+_RUN = b"0" * (DIGITS + 1)
+_NOT_BRACKETS = bytes(i for i in range(256) if i not in b"{}[]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_INTEGERS = range(-(2**63), 2**64)  # beyond it a number is a float, as orjson has it
+_LIMIT = "the JSON is nested deeper than 64 levels or holds a number of more than 64 characters"
+
+
+class JsonError(ValueError):
+    """Not JSON, or not writable as JSON."""
+
+
+class JsonLimitError(JsonError):
+    """Readable, but past a limit of RELIABILITY M1."""
+
+
+def loads(data: bytes | str) -> Any:
+    """The value of a JSON text: of a whole answer."""
+    if data.__class__ is not bytes:
+        data = data.encode("utf-8", "replace") if isinstance(data, str) else bytes(data)
+    assert isinstance(data, bytes)
+    if len(data) > DIGITS and _RUN in data.translate(_TO_ZERO) and _NUMBER.search(_STRING.sub(b"", data)):
+        raise JsonLimitError(_LIMIT)
+    return loads_event(data)
+
+
+def loads_event(data: bytes) -> Any:
+    """The value of one event of a stream. Long numbers are not looked for: in 16 MiB they do no harm, they become floats."""
+    if len(data) - len(data.translate(None, b"[{")) > DEPTH:
+        _check_depth(data)
+    if orjson is not None:
+        try:
+            return orjson.loads(data)
+        except ValueError:
+            pass  # read again below: what is wrong may be characters only
+    return _read(data)
+
+
+def _check_depth(data: bytes) -> None:
+    """Refuse deep nesting before a parser sees it; linear in the size of the text."""
+    brackets = _STRING.sub(b"", data).translate(None, _NOT_BRACKETS)
+    for _ in range(DEPTH):
+        if not brackets:
+            return
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    if brackets:
+        raise JsonLimitError(_LIMIT)
+
+
+def _read(data: bytes) -> Any:
+    text = data.decode("utf-8", "replace").removeprefix("\ufeff")
+    try:
+        value = json.loads(text, parse_constant=_refuse, parse_int=_integer, parse_float=_float)
+    except RecursionError:
+        raise JsonLimitError(_LIMIT) from None
+    except ValueError as error:
+        raise JsonError(str(error)) from None
+    return _without_surrogates(value) if "\\u" in text else value
+
+
+def _refuse(word: str) -> NoReturn:
+    raise JsonError(f"{word} is not JSON")
+
+
+def _integer(text: str) -> int | float:
+    number = int(text) if len(text) < 32 else None
+    return number if number is not None and number in _INTEGERS else _float(text)
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if number - number != 0:
+        raise JsonError("a number is out of range")
+    return number
+
+
+def _without_surrogates(value: Any) -> Any:
+    """Half a surrogate pair is no character: it becomes U+FFFD."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_surrogates(v) for v in value]
+    if isinstance(value, dict):
+        return {_SURROGATE.sub("\ufffd", k): _without_surrogates(v) for k, v in value.items()}
+    return value
+
+
+def dumps(value: Any) -> bytes:
+    """Compact UTF-8 JSON. Decimals are written as numbers; keys that are not text become text."""
+    if orjson is not None:
+        try:
+            data: bytes = orjson.dumps(value, _plain, _OPTIONS)
+        except (TypeError, ValueError, RecursionError):
+            pass  # integers past 64 bits, keys that are not text, half surrogates: the slow way knows them
+        else:
+            if b"null" in data and _not_finite(value):
+                raise JsonError("NaN and Infinity cannot be written as JSON")
+            return data
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain)
+        try:
+            return text.encode()
+        except UnicodeEncodeError:
+            return json.dumps(value, separators=(",", ":"), allow_nan=False, default=_plain).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise JsonError(str(error)) from None
+
+
+_OPTIONS = 0
+if orjson is not None:
+    _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, (set, frozenset)):
+        raise TypeError("a set has no order, so it cannot be written as JSON")
+    if hasattr(value, "keys") and hasattr(value, "__getitem__"):
+        return dict(value)
+    raise TypeError(f"a value of type {type(value).__name__} cannot be written as JSON")
+
+
+def _not_finite(value: Any) -> bool:
+    """Whether orjson wrote a NaN or Infinity as null."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, float):
+            if item - item != 0:
+                return True
+        elif isinstance(item, dict):
+            stack.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            stack.extend(item)
+    return False

@@ -1,0 +1,74 @@
+"""Media in answers: base64 whatever way they come, and vectors as lists of numbers."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import sys
+from array import array
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+_CODES = {"float32": "f", "int8": "b", "uint8": "B", "binary": "b", "ubinary": "B"}
+_TYPES = ("image", "audio", "video")
+
+
+def split_data_uri(uri: Any) -> tuple[str | None, str] | None:
+    """(media type, base64) of a data URI (RFC 2397), or None if it is not one."""
+    if uri.__class__ is not str or uri[:5].lower() != "data:":
+        return None
+    head, comma, data = uri[5:].partition(",")
+    if not comma:
+        return None
+    media_type, *parameters = head.split(";")
+    if "base64" in (p.strip().lower() for p in parameters):
+        return media_type or None, data
+    return media_type or None, base64.b64encode(unquote_to_bytes(data)).decode()
+
+
+def as_base64(value: Any) -> str | None:
+    """Base64 text of what a spec calls `data`: bytes are encoded, text is taken to be base64 already."""
+    if isinstance(value, (bytes, bytearray)):
+        return base64.b64encode(value).decode()
+    if value.__class__ is str:
+        found = split_data_uri(value)
+        return found[1] if found else value
+    return None
+
+
+def from_hex(text: Any) -> str | None:
+    """Base64 of hexadecimal text, or None if it is none."""
+    try:
+        return base64.b64encode(bytes.fromhex(text)).decode()
+    except (TypeError, ValueError):
+        return None
+
+
+def join_base64(pieces: list[str]) -> str:
+    """One base64 text of several: each may have been encoded for itself."""
+    if all(len(p) % 4 == 0 and not p.endswith("=") for p in pieces[:-1]):
+        return "".join(pieces)
+    try:
+        return base64.b64encode(b"".join(base64.b64decode(p) for p in pieces)).decode()
+    except (binascii.Error, ValueError):
+        return "".join(pieces)
+
+
+def kind_of(media_type: Any) -> str:
+    """The part type of a media type: `image` for image/png; `document` for what is no image, audio or video."""
+    family = media_type.split("/", 1)[0].lower() if isinstance(media_type, str) else ""
+    return family if family in _TYPES else "document"
+
+
+def vector(value: Any, dtype: Any) -> Any:
+    """A vector as a list of numbers; text is base64 of little-endian items of `dtype` (default float32)."""
+    if value.__class__ is not str:
+        return value
+    try:
+        items = array(_CODES.get(str(dtype or "float32"), "f"))
+        items.frombytes(base64.b64decode(value))
+    except (binascii.Error, ValueError):
+        return None
+    if sys.byteorder == "big":
+        items.byteswap()
+    return items.tolist()
