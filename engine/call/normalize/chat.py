@@ -1,0 +1,136 @@
+"""A chat request of any spelling -> the canonical one, with the views its templates read (SPEC_LANGUAGE 12.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.call.normalize.choices import read_choice, read_format, read_reasoning, read_tools
+from engine.call.normalize.messages import read_messages
+from engine.call.normalize.pairing import pair
+from engine.call.normalize.parts import Notes, mapping_of
+from engine.call.normalize.views import dress, place, prefill_of, turns_of
+from engine.errors import ConfigError
+
+_PLAIN = {"type", "text"}
+_REASONING = ("reasoning", "reasoning_effort", "thinking", "thinking_budget")
+
+
+def chat(fields: Mapping[str, Any], reads: frozenset[str] | None, part_reads: frozenset[str]) -> dict[str, Any]:
+    """The canonical request. `fields` has known names only and no None."""
+    notes = Notes()
+    out = dict(fields)
+    messages = read_messages(_messages(out), notes)
+    whole = False
+    for message in messages:
+        if "plain" not in message:
+            whole = True
+            break
+    out["has_tool_history"] = False
+    if whole:
+        out["has_tool_history"] = pair(messages)
+        dress(messages, part_reads)
+    if "content" in part_reads:
+        for message in messages:
+            if "content" not in message:
+                message["content"] = message.get("parts")
+    out["messages"] = messages
+    if len(out) > 2:
+        _settings(out, notes)
+    _whole_views(out, messages, reads, part_reads)
+    if notes.warnings:
+        out["$warnings"] = notes.warnings
+    return out
+
+
+def _messages(out: dict[str, Any]) -> list[Any] | str:
+    """What the caller said, as one list: messages (or turns), after a system text given beside them."""
+    given: Any = out.get("messages")
+    if given is None:
+        given = out.pop("turns", None)
+    else:
+        out.pop("turns", None)
+    system = out.pop("system_parts", None) or out.pop("system", None)
+    out.pop("system", None)
+    if given is None:
+        if system is None:
+            raise ConfigError("`messages` is missing: give a text or a list of messages", param="messages")
+        given = []
+    if system is None:
+        return given if isinstance(given, (list, str)) else list(given) if isinstance(given, tuple) else [given]
+    if isinstance(given, str):
+        given = [{"role": "user", "content": given}]
+    elif not isinstance(given, (list, tuple)):
+        given = [given]
+    return [{"role": "system", "content": system}, *given]
+
+
+def _settings(out: dict[str, Any], notes: Notes) -> None:
+    """Everything but the messages, in place."""
+    limit = out.pop("max_completion_tokens", None)
+    if limit is not None:
+        out.setdefault("max_tokens", limit)
+    stop = out.get("stop")
+    if stop is not None and stop.__class__ is not list:
+        if isinstance(stop, str):
+            out["stop"] = [stop]
+        elif isinstance(stop, (tuple, set, frozenset)):
+            out["stop"] = list(stop)
+        else:
+            raise ConfigError("`stop` is a text or a list of texts", param="stop")
+    if "functions" in out:
+        functions = out.pop("functions")
+        out.setdefault("tools", functions)
+    if "function_call" in out:
+        choice = out.pop("function_call")
+        out.setdefault("tool_choice", choice)
+    server = out.pop("server_tools", None)
+    if "tools" in out or server:
+        tools, found = read_tools(out.pop("tools", ()), notes)
+        if server:
+            found += read_tools(server, notes)[1]
+        if tools:
+            out["tools"] = tools
+        if found:
+            out["server_tools"] = found
+    if "tool_choice" in out:
+        out["tool_choice"], parallel = read_choice(out["tool_choice"], out.get("tools") or ())
+        if parallel is not None:
+            out.setdefault("parallel_tool_calls", parallel)
+    if "response_format" in out:
+        out["response_format"] = read_format(out["response_format"])
+    options = out.get("stream_options")
+    if options is not None:
+        out.setdefault("stream_usage", bool(mapping_of(options, "stream_options").get("include_usage")))
+    for name in _REASONING:
+        if name in out:
+            reasoning, effort = read_reasoning(out)
+            for key in _REASONING:
+                out.pop(key, None)
+            if reasoning is not None:
+                out["reasoning"] = reasoning
+                if effort is not None:
+                    out["reasoning_effort"] = effort
+                if reasoning.get("budget") is not None:
+                    out["thinking_budget"] = reasoning["budget"]
+            break
+
+
+def _whole_views(
+    out: dict[str, Any], messages: list[dict[str, Any]], reads: frozenset[str] | None, part_reads: frozenset[str]
+) -> None:
+    """The views of the whole conversation."""
+    place(messages, part_reads)
+    if reads is None or "turns" in reads:
+        out["turns"] = turns_of(messages)
+    if reads is None or "prefill" in reads:
+        text = prefill_of(messages)
+        if text is not None:
+            out["prefill"] = text
+    if reads is None or not reads.isdisjoint(("system", "system_parts", "system_plain")):
+        system = [m for m in messages if m.get("role") == "system"]
+        if system:
+            out["system"] = "\n\n".join(m["text"] for m in system if m["text"]) or None
+            parts = system[0]["parts"] if len(system) == 1 else [p for m in system for p in m["parts"]]
+            out["system_parts"] = parts
+            out["system_plain"] = len(parts) == 1 and parts[0].keys() == _PLAIN

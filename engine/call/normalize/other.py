@@ -1,0 +1,139 @@
+"""Requests of the other operations: texts wrapped, files read into media parts, sizes split (SPEC_LANGUAGE 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.call.normalize.media import media
+from engine.call.normalize.parts import Notes, mapping_of, read_content, read_part
+from engine.call.normalize.views import dress_part, give_bytes
+from engine.errors import ConfigError, LimitError
+
+INPUTS = 100_000  # texts of one request
+#: media field -> the kind of part it is; None: what the bytes are
+_MEDIA = {"audio": "audio", "image": "image", "mask": "image", "document": "document", "file": None}
+#: media fields of each operation (`image` is a field of several, with several meanings)
+_HOLDERS = {
+    "transcription": ("audio",),
+    "image_edit": ("image", "mask"),
+    "video": ("image",),
+    "ocr": ("document",),
+    "upload_file": ("file",),
+    "realtime": ("audio",),
+}
+_VIEWS = frozenset(("uri", "format", "text", "bytes", "arguments", "arguments_json", "json"))
+
+
+def other(operation: str, fields: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
+    """The canonical request. `fields` has known names only and no None."""
+    out = dict(fields)
+    for alias, name in aliases.items():
+        if alias in out:
+            value = out.pop(alias)
+            out.setdefault(name, value)
+    notes = Notes()
+    for name in _HOLDERS.get(operation, ()):
+        if name in out:
+            out[name] = _media_field(out[name], _MEDIA[name], name, notes)
+    step = _STEPS.get(operation)
+    if step is not None:
+        step(out, notes)
+    if notes.warnings:
+        out["$warnings"] = notes.warnings
+    return out
+
+
+def _media_field(value: Any, kind: str | None, name: str, notes: Notes) -> Any:
+    """A media part of bytes, a path's content (given as {filename, bytes}), a data URI, a URL, base64 or a part; a list of them."""
+    if isinstance(value, (list, tuple)) and not (
+        len(value) in (2, 3) and isinstance(value[0], str) and isinstance(value[1], (bytes, bytearray))
+    ):
+        return [_media_field(item, kind, name, notes) for item in value]
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        part = media(kind, data=value)
+    elif isinstance(value, str):
+        part = media(kind, url=value) if ":" in value[:32] else media(kind, data=value)
+    elif isinstance(value, (list, tuple)):  # (filename, bytes, media type), as form libraries have it
+        part = media(kind, filename=value[0], data=value[1], media_type=value[2] if len(value) > 2 else None)
+    else:
+        item = mapping_of(value, f"`{name}`")
+        media_type = item.get("content_type")
+        part = read_part({"type": kind or "media", **({"media_type": media_type} if media_type else {}), **item}, notes)
+    dress_part(part, _VIEWS)
+    give_bytes(part)
+    return part
+
+
+def _texts(value: Any, name: str) -> list[Any]:
+    if isinstance(value, (str, Mapping)):
+        return [value]
+    if not isinstance(value, (list, tuple)):
+        raise ConfigError(f"`{name}` is a text or a list of texts", param=name)
+    if len(value) > INPUTS:
+        raise LimitError(f"{len(value)} inputs are more than the limit of {INPUTS}", param=name)
+    return value if isinstance(value, list) else list(value)
+
+
+def _embeddings(out: dict[str, Any], notes: Notes) -> None:
+    if "input" not in out:
+        raise ConfigError("`input` is missing: give a text or a list of texts", param="input")
+    given = out["input"]
+    items = _texts(given, "input")
+    if items and all(isinstance(x, int) for x in items):
+        items = [items]  # one input as token numbers
+    out["input"] = items
+    inputs: list[dict[str, Any]] = []
+    for item in items:
+        if isinstance(item, str):
+            inputs.append({"text": item, "parts": [{"type": "text", "text": item}]})
+            continue
+        if isinstance(item, (list, tuple)) and item and all(isinstance(x, int) for x in item):
+            inputs.append({"tokens": item})
+            continue
+        parts = read_content(
+            item.get("parts", item.get("content", item)) if isinstance(item, dict) and "type" not in item else item, notes
+        )
+        for part in parts:
+            dress_part(part, _VIEWS)
+        text = "".join(p["text"] for p in parts if p["type"] == "text")
+        inputs.append({"text": text or None, "parts": parts})
+    out["inputs"] = inputs
+
+
+def _rerank(out: dict[str, Any], notes: Notes) -> None:
+    if "documents" in out:
+        out["documents"] = _texts(out["documents"], "documents")
+
+
+def _moderation(out: dict[str, Any], notes: Notes) -> None:
+    given = out.get("input")
+    if isinstance(given, tuple):
+        out["input"] = list(given)
+
+
+def _image(out: dict[str, Any], notes: Notes) -> None:
+    """`size` as `<width>x<height>` gives both numbers, and they give it."""
+    size = out.get("size")
+    if isinstance(size, str):
+        width, cross, height = size.lower().partition("x")
+        if cross and width.isdecimal() and height.isdecimal() and len(size) < 16:
+            out.setdefault("width", int(width))
+            out.setdefault("height", int(height))
+    elif size is None and isinstance(out.get("width"), int) and isinstance(out.get("height"), int):
+        out["size"] = f"{out['width']}x{out['height']}"
+
+
+def _completion(out: dict[str, Any], notes: Notes) -> None:
+    if isinstance(out.get("stop"), str):
+        out["stop"] = [out["stop"]]
+
+
+_STEPS = {
+    "embeddings": _embeddings,
+    "rerank": _rerank,
+    "moderation": _moderation,
+    "image": _image,
+    "image_edit": _image,
+    "completion": _completion,
+}

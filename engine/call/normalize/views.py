@@ -1,0 +1,176 @@
+"""What templates see of messages besides their parts (SPEC_LANGUAGE 12.1): texts, calls, turns, system, ids.
+
+A view is made only when a template of the operation reads it. Parts are changed in place (they are the normaliser's own);
+nothing of the caller's is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.call.json import JsonError, loads
+from engine.call.normalize.media import format_of
+from engine.call.normalize.parts import arguments_of, json_text, text_of_document
+from engine.errors import LimitError
+from engine.vocabulary import MEDIA_TYPES
+
+_BARE = {"type", "text"}
+_JSON_DEPTH = 8
+
+
+def dress(messages: list[dict[str, Any]], reads: frozenset[str]) -> None:
+    """Add the views of every message and part, in place."""
+    for message in messages:
+        if "plain" in message:
+            continue
+        parts = message.get("parts")
+        if parts is None:  # native
+            continue
+        for part in parts:
+            if part["type"] != "text":
+                dress_part(part, reads)
+        message["plain"] = len(parts) == 1 and parts[0].keys() == _BARE
+        if message["role"] == "tool":
+            _dress_tool(message, parts[0])
+            continue
+        message["text"] = "".join(texts) if (texts := [p["text"] for p in parts if p["type"] == "text"]) else None
+        calls = [p for p in parts if p["type"] == "tool_call" or p["type"] == "native"]
+        thinking = [p for p in parts if p["type"] == "thinking"]
+        content = [p for p in parts if p["type"] != "tool_call" and p["type"] != "thinking"] if calls or thinking else parts
+        message["text_only"] = all(p.keys() == _BARE for p in content)
+        message["content"] = content or None
+        if calls:
+            message["tool_calls"] = calls
+        if thinking:
+            message["thinking_parts"] = thinking
+            message["thinking"] = "".join(p.get("text") or "" for p in thinking) or None
+
+
+def _dress_tool(message: dict[str, Any], part: dict[str, Any]) -> None:
+    message["id"], message["given_id"] = part.get("id"), part.get("given_id")
+    message["tool_name"], message["text"], message["json"] = part.get("name"), part["text"], part.get("json")
+    message["is_error"], message["plain"] = part.get("is_error"), part["plain"]
+    message["result_parts"] = part["parts"] or None
+    message["text_only"] = all(p.keys() == _BARE for p in part["parts"])
+    for key in ("cache", "extra"):
+        if key in part:
+            message[key] = part[key]
+
+
+def dress_part(part: dict[str, Any], reads: frozenset[str], depth: int = 0) -> None:
+    """Add the views of one part, in place: uri, format, json, arguments_json, given_id, the parts inside."""
+    kind = part["type"]
+    if kind in MEDIA_TYPES:
+        if "uri" in reads:
+            if part.get("via") == "data":
+                part["uri"] = f"data:{part.get('media_type') or 'application/octet-stream'};base64,{part['data']}"
+            elif "url" in part:
+                part["uri"] = part["url"]
+        if "format" in reads and "media_type" in part:
+            part["format"] = format_of(part["media_type"])
+        if kind == "document" and "text" in reads:
+            text_of_document(part)
+        if "bytes" in reads or "size" in reads:
+            give_bytes(part)
+    elif kind == "tool_call":
+        arguments_of(part, "arguments" in reads, "arguments_json" in reads)
+        if "made" not in part:
+            part["given_id"] = part.get("id")
+    elif kind == "tool_result":
+        if "made" not in part:
+            part["given_id"] = part.get("id")
+        inner = part["parts"]
+        for item in inner:
+            if item["type"] != "text":
+                dress_part(item, reads, depth + 1)
+        text = "".join(p["text"] for p in inner if p["type"] == "text")
+        value = next((p["json"] for p in inner if p["type"] == "json"), None)
+        if value is not None and not text:
+            text = next(p["text"] for p in inner if p["type"] == "json")
+        elif value is None and "json" in reads and text[:1] in ("{", "[") or text[:1].isspace():
+            value = _parsed(text)
+        part["text"] = text
+        part["json"] = value
+        part["plain"] = not inner or (len(inner) == 1 and inner[0].keys() == _BARE)
+    elif kind == "json":
+        part["text"] = json_text(part["json"], "a json part")
+
+
+def give_bytes(part: dict[str, Any]) -> None:
+    """Raw bytes and size of a part with data, for bodies that are files."""
+    from engine.call.normalize.media import decoded
+
+    if "bytes" not in part and part.get("data") is not None:
+        part["bytes"] = decoded(part["data"])
+        part["size"] = len(part["bytes"])
+
+
+def _parsed(text: str) -> Any:
+    """The mapping or list a tool answered as JSON text, if it did."""
+    try:
+        value = loads(text)
+    except JsonError:
+        return None
+    return value if isinstance(value, (dict, list)) else None
+
+
+def turns_of(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """No system messages, runs of one side joined; tool results are the user's. Native items stand alone."""
+    turns: list[dict[str, Any]] = []
+    add = turns.append
+    last: dict[str, Any] | None = None
+    side = ""
+    for message in messages:
+        role = message.get("role")
+        if role == "system":
+            continue
+        if role is None:
+            add(message)
+            last, side = None, ""
+            continue
+        if role == "tool":
+            role = "user"
+        if role == side and last is not None:
+            last["parts"] = last["parts"] + message["parts"]
+            last["plain"] = False
+            if message["role"] != "tool" and message["text"]:
+                last["text"] = f"{last['text']}\n\n{message['text']}" if last["text"] else message["text"]
+        elif message["role"] == "tool":
+            last = {"role": "user", "parts": message["parts"], "plain": False, "text": None}
+            add(last)
+            side = role
+        else:
+            last = {"role": role, "parts": message["parts"], "plain": message["plain"], "text": message["text"]}
+            add(last)
+            side = role
+        if "extra" in message and message["role"] != "tool":
+            last["extra"] = {**last.get("extra", {}), **message["extra"]}
+    if turns:
+        turns[-1] = {**turns[-1], "last": True}
+    return turns
+
+
+def place(messages: list[dict[str, Any]], reads: frozenset[str]) -> None:
+    """Number the messages: `index`, and `first` and `last` where they are true."""
+    if not messages:
+        return
+    if "index" in reads:
+        for index, message in enumerate(messages):
+            message["index"] = index
+    messages[0]["first"] = True
+    messages[-1]["last"] = True
+
+
+def prefill_of(messages: list[dict[str, Any]]) -> str | None:
+    """The text of a last assistant message that the model shall go on with."""
+    last = messages[-1] if messages else None
+    if last is None or last.get("role") != "assistant" or last.get("tool_calls"):
+        return None
+    text = last["text"]
+    return text if isinstance(text, str) and text else None
+
+
+def limit(count: int, most: int, what: str) -> None:
+    """LimitError when there is more of something than the engine handles."""
+    if count > most:
+        raise LimitError(f"{count} {what} are more than the limit of {most}")
