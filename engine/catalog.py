@@ -355,8 +355,16 @@ class Catalog:
 
     def _load(self, entry: _Entry, kind: str) -> Node:
         if entry.path is not None:
+            source = entry.path.read_bytes()
+            packed = _PACKAGED.with_name("packed") / kind / f"{entry.id}.json"
+            if entry.trust == "builtin" and packed.is_file():
+                from engine.spec.packed import unpack
+
+                found = unpack(packed.read_bytes(), source, self.label(entry.path))
+                if found is not None:
+                    return found
             limit = MODEL_FACTS_LIMIT if kind == "models" else 0
-            return self._parse(entry.path.read_bytes(), self.label(entry.path), limit)
+            return self._parse(source, self.label(entry.path), limit)
         if isinstance(entry.data, Mapping):
             return node_of(entry.data)
         return self._parse(entry.data, entry.id)

@@ -126,7 +126,7 @@ def _provider(catalog: Catalog, id: str, examples: bool) -> Findings:
         if beside is not None:
             validate(beside, "examples", problems)
         if not problems.errors:
-            _compile_all(catalog, id, node, problems)
+            compile_all(catalog, id, node, problems)
         if not problems.errors:
             check_provider(catalog, id, node, problems)
         if examples and not problems.errors:
@@ -135,7 +135,7 @@ def _provider(catalog: Catalog, id: str, examples: bool) -> Findings:
     return findings
 
 
-def _compile_all(catalog: Catalog, id: str, node: Node, problems: Problems) -> None:
+def compile_all(catalog: Catalog, id: str, node: Node, problems: Problems) -> None:
     """Every operation, plain, under each variant and under each model pattern that a plain name can match."""
     base = _load(lambda: catalog.tree(id), problems)
     if base is None:
