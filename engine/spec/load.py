@@ -286,6 +286,8 @@ class _Reader:
     def _syntax(self, error: yaml.MarkedYAMLError) -> None:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line, mark.column) if mark is not None else (0, 0)
+        if self.problems and self.problems[-1].rule == "bad-key" and self.problems[-1].mark[:2] == (self.file, line + 1):
+            return  # the parser stumbled over what is already told
         said = (
             (error.problem or "not well-formed YAML")
             .removeprefix("could not find expected ")
@@ -303,6 +305,8 @@ class _Reader:
             message += "; indent with spaces, not tabs"
         elif _BARE_TEMPLATE.search(shown) or _BARE_TEMPLATE.search(earlier):
             message += '; a template needs quotes: "{{ … }}"'
+        elif "flow" in message:
+            message += "; inside { } and [ ] quote a text that holds one of , : { } [ ]"
         elif "mapping values are not allowed" in message:
             message += "; quote a text that holds `: `"
         self.problems.error("bad-yaml", message, Mark(self.file, line + 1, column + 1))

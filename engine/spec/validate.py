@@ -46,14 +46,14 @@ _ORDER = {rule: i for i, rule in enumerate(("redundant-key", "wrong-type", "unkn
 def validate(node: Node, kind: str, problems: Problems) -> None:
     """Report where a file (as written, before `extends`) is not what its schema says. `kind`: provider dialect examples models.
 
-    Findings are added sorted by place, one rule per place. Nothing is raised.
+    Findings are added sorted by place, one rule per place, none where the loader found something. Nothing is raised.
     """
-    found = Problems()
+    found, known = Problems(), {p.mark for p in problems}
     for error in _validator(kind).iter_errors(node.plain()):
         _report(error, node, kind, found)
     if kind == "provider" and node.is_map and node.get("extends") is None:
         for key, value in node.items():
-            if value.value is None:
+            if value.value is None and value.mark not in known:
                 message = f"`{key}` has no value, and there is no base to delete it from"
                 found.warn("deletes-nothing", message, value.key_mark, width=len(key))
     best: dict[Mark, int] = {}
@@ -62,7 +62,8 @@ def validate(node: Node, kind: str, problems: Problems) -> None:
         best[problem.mark] = min(rank, best.get(problem.mark, rank))
     told = set()
     for problem in found.sorted():
-        if _ORDER.get(problem.rule, len(_ORDER)) == best[problem.mark] and str(problem) not in told:
+        leads = _ORDER.get(problem.rule, len(_ORDER)) == best[problem.mark]
+        if leads and problem.mark not in known and str(problem) not in told:
             told.add(str(problem))
             problems.append(problem)
 
@@ -172,7 +173,9 @@ def _type_of(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, (dict, list)) or value is None:
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict) or value is None:
         return _type_of(value)
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return f"`{text if len(text) <= 60 else text[:59] + '…'}`"

@@ -215,12 +215,7 @@ def test_a_word_in_a_child_provider_replaces_the_operation() -> None:
 
 def test_provider_keys_follow_the_patches() -> None:
     text = "name: A\nbase_url: https://a\nmodels: {'b*': {base_url: https://b, chat: wire}}\nvariants: {v: {headers: {h: x}}}\n"
-    files = Files(
-        DIALECTS,
-        {
-            "acme": "name: A\nbase_url: https://a\nmodels: {'b*': {base_url: https://b, chat: wire}}\nvariants: {v: {headers: {h: x}}}\n"
-        },
-    )
+    files = Files(DIALECTS, {"acme": text})
     tree = provider_tree(files, "acme", Problems(), "b1", "v")
     assert tree is not None and tree.plain()["base_url"] == "https://b" and tree.plain()["headers"] == {"h": "x"}
     whole = whole_tree(files, "acme", Problems(), "b1")
