@@ -61,23 +61,32 @@ class Unit:
 
     def at(self, statement: ast.stmt, mark: Mark | None) -> ast.stmt:
         """Give a statement (and everything inside that has no place yet) the line of a mark."""
-        line = self.line(mark)
-        for node in ast.walk(statement):
-            if "lineno" in node._attributes and getattr(node, "lineno", None) is None:
-                node.lineno = node.end_lineno = line  # type: ignore[attr-defined]
-                node.col_offset = node.end_col_offset = 0  # type: ignore[attr-defined]
+        _place(statement, self.line(mark))
         return statement
 
     def build(self) -> dict[str, Callable[..., Any]]:
         """Compile everything added so far; returns the functions by name."""
         module = ast.Module(list(self.functions), [])
-        for node in ast.walk(module):
-            if "lineno" in node._attributes and getattr(node, "lineno", None) is None:
-                node.lineno = node.end_lineno = 1  # type: ignore[attr-defined]
-                node.col_offset = node.end_col_offset = 0  # type: ignore[attr-defined]
+        _place(module, 1)
         namespace: dict[str, Any] = {"__builtins__": {}, "__marks__": tuple(self.marks), **self.bound}
         exec(compile(module, f"<{self.label}>", "exec"), namespace)
         return {f.name: namespace[f.name] for f in self.functions if isinstance(f, ast.FunctionDef)}
+
+
+def _place(root: ast.AST, line: int) -> None:
+    """Give every node below `root` that has no place yet a line."""
+    todo: list[ast.AST] = [root]
+    while todo:
+        node = todo.pop()
+        fields = node.__dict__
+        if node._attributes and fields.get("lineno") is None:
+            fields["lineno"] = fields["end_lineno"] = line
+            fields["col_offset"] = fields["end_col_offset"] = 0
+        for child in fields.values():
+            if child.__class__ is list:
+                todo.extend([x for x in child if isinstance(x, ast.AST)])
+            elif isinstance(child, ast.AST) and not isinstance(child, ast.expr_context):
+                todo.append(child)
 
 
 def define(name: str, args: list[str], body: list[ast.stmt], defaults: list[ast.expr] | None = None) -> ast.FunctionDef:

@@ -22,7 +22,7 @@ from engine.expr.template.carriers import request_extra
 from engine.expr.template.frame import Frame
 from engine.expr.template.params import Parameters
 from engine.expr.template.parse import ExpressionError, parse_expression, parsed, preload
-from engine.expr.template.structure import Sink
+from engine.expr.template.statements import Sink
 from engine.spec.node import Mark, Node
 from engine.spec.problem import Problems
 from engine.vocabulary import Shape

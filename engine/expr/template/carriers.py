@@ -30,6 +30,16 @@ def lost(c: dict[str, Any], message: str) -> None:
         warn(c, message)
 
 
+def no_place(c: dict[str, Any], value: Any, subject: str, label: str) -> None:
+    """A `$switch` case written as `~`: the value is known and cannot be said on this wire."""
+    lost(c, f"{subject} `{value}` was dropped: {label} has no place for it")
+
+
+def vanished(c: dict[str, Any], type_: Any, label: str) -> None:
+    """A part whose entry wrote nothing (thinking without its signature)."""
+    lost(c, f"{type_} of earlier turns was dropped: {label} has no place for it in this form")
+
+
 def native(c: dict[str, Any], out: list[Any], item: dict[str, Any], label: str) -> None:
     """Write a native item as it is, if this is its dialect."""
     dialect = item.get("dialect")

@@ -3,78 +3,25 @@
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable
 
-from engine.expr.function import Unit, call, is_none, load, method
-from engine.expr.template import functions, values
-from engine.expr.template.filters import FILTERS, TESTS, Signature
-from engine.expr.template.frame import UNKNOWN, Frame, Helpers, Value, nothing
+from engine.expr.function import is_none, load, method
+from engine.expr.template import values
+from engine.expr.template.filters import TESTS
+from engine.expr.template.frame import UNKNOWN, Value, nothing
+from engine.expr.template.invoke import Invocations
+from engine.expr.template.names import Scope, display
 from engine.expr.template.parse import ExpressionError, Tree, parse_expression
-from engine.spec.node import Mark, Node
-from engine.spec.problem import Problems, nearest
+from engine.spec.node import Node
+from engine.spec.problem import nearest
 from engine.vocabulary import ANY, Shape
 
-Scope = Mapping[str, Value]
-
+_CLASSES: dict[str, tuple[type, ...]] = {"string": (str,), "mapping": (dict,), "sequence": (list,), "number": (int, float)}
 _COMPARE: dict[str, Callable[[], ast.cmpop]] = {"eq": ast.Eq, "ne": ast.NotEq}
-#: filters that give something whenever they get something
-_KEEP = frozenset(["json", "b64", "lower", "upper", "trim", "replace", "int", "round", "quote", "ident", "fromjson"])
-#: filters that do not look into the items of a list
-_BLIND = frozenset(["map", "where", "first", "last", "default", "length", "nullable"])
-_NAMED_VALUES = {"refs": ("inline",), "const": ("enum",), "null": ("nullable",), "closed": (True, False)}
-_INDICATORS = frozenset("{[\"'&*!|>%@`#,")
 
 
-class Expressions:
-    """Compiles expressions into the function at hand (`frame`) and keeps the books of what they read."""
-
-    def __init__(
-        self,
-        unit: Unit,
-        problems: Problems,
-        request: Shape,
-        variables: Mapping[str, Shape],
-        secrets: Collection[str],
-        tables: Mapping[str, Any] | None,
-        label: str,
-        allowed: Collection[str],
-    ) -> None:
-        self.unit = unit
-        self.problems = problems
-        self.label = label
-        self.names: dict[str, Shape] = {**(request.fields or {}), **variables, **dict.fromkeys(secrets, ANY)}
-        self.tables = dict(tables or {})
-        self.allowed = frozenset(allowed)
-        self.helpers = Helpers(unit)
-        self.reads: set[str] = set()
-        self.paths: set[str] = set()
-        self.part_reads: set[str] = set()
-        self.selected_types: set[str] = set()
-        self.parts_function: str | None = None
-        self.frame = Frame(unit, self.helpers, None)
-        self.mode = "body"
-        self._node: Node = Node(None)
-        self._offset = 0
-
-    # --- problems ----------------------------------------------------------------------------------------------------
-
-    def problem(self, rule: str, message: str, token: str | None = None, suggestion: str | None = None) -> None:
-        """A finding in the scalar that is being compiled, at the token if it can be found there."""
-        mark, width = self._place(token)
-        self.problems.error(rule, message, mark, suggestion, width=width)
-
-    def _place(self, token: str | None) -> tuple[Mark, int]:
-        mark, text = self._node.mark, self._node.value
-        if not token or text.__class__ is not str or "\n" in text:
-            return mark, 1
-        edge = r"(?<![\w]){}(?![\w])" if token[0].isalnum() or token[0] == "_" else "{}"
-        found = re.compile(edge.format(re.escape(token))).search(text, self._offset)
-        if found is None:
-            return mark, 1
-        quoted = "{{" in text or text[0] in _INDICATORS or ": " in text or " #" in text or ", " in text
-        return mark._replace(column=mark.column + found.start() + quoted), len(token)
+class Expressions(Invocations):
+    """Compiles the trees of expressions."""
 
     # --- entry -------------------------------------------------------------------------------------------------------
 
@@ -95,10 +42,6 @@ class Expressions:
             self.problem(error.rule, f"`{_short(text)}`: {error.message}", error.token)
             return nothing()
         return self.compile(tree, scope, tail)
-
-    def known(self, value: Any) -> Value:
-        """A constant; containers are made anew each time, so that nobody can change the next rendering."""
-        return Value(display(value), certain=value is not None, constant=value)
 
     # --- trees -------------------------------------------------------------------------------------------------------
 
@@ -157,13 +100,6 @@ class Expressions:
         first, again = self.twice(base.code)
         return Value(ast.IfExp(self.helpers.is_mapping(first), method(again, "get", key), ast.Constant(None)), shape, path=path)
 
-    def twice(self, code: ast.expr) -> tuple[ast.expr, ast.expr]:
-        """The expression to evaluate first, and one that gives its value again."""
-        if isinstance(code, ast.Name):
-            return code, load(code.id)
-        name = self.unit.fresh("t")
-        return ast.NamedExpr(ast.Name(name, ast.Store()), code), load(name)
-
     def _item(self, tree: Tree, scope: Scope) -> Value:
         base, key = self.compile(tree[1], scope), self.compile(tree[2], scope)
         if base.constant is not UNKNOWN and key.constant is not UNKNOWN:
@@ -205,6 +141,11 @@ class Expressions:
     def _calculate(self, tree: Tree, scope: Scope) -> Value:
         a, b = self.compile(tree[1], scope), self.compile(tree[2], scope)
         certain = a.certain and b.certain
+        fitting = (int, float, str, list) if tree[0] == "+" else (int, float)
+        for side in (a, b):
+            if side.constant is not UNKNOWN and side.constant is not None and side.constant.__class__ not in fitting:
+                self.problem("bad-expression", f"`{tree[0]}` needs numbers, not {values.kind(side.constant)}", tree[0])
+                return nothing()
         if tree[0] == "+":
             return Value(self.helpers.call(values.add, a.code, b.code), certain=certain)
         return Value(self.helpers.call(values.calculate, ast.Constant(tree[0]), a.code, b.code), certain=certain)
@@ -291,114 +232,12 @@ class Expressions:
             return nothing()
         if name in ("none", "defined"):
             return Value(is_none(value.code, negate=name == "defined"), certain=True)
-        classes = {"string": [str], "mapping": [dict], "sequence": [list], "number": [int, float]}[name]
+        classes = _CLASSES[name]
         kind = ast.Attribute(value.code, "__class__", ast.Load())
         if len(classes) == 1:
             return Value(ast.Compare(kind, [ast.Is()], [self.helpers.name(classes[0])]), certain=True)
         options = ast.Tuple([self.helpers.name(x) for x in classes], ast.Load())
         return Value(ast.Compare(kind, [ast.In()], [options]), certain=True)
-
-    # --- filters and functions ---------------------------------------------------------------------------------------
-
-    def _filter(self, tree: Tree, scope: Scope, tail: bool) -> Value:
-        name = tree[2]
-        base = self.compile(tree[1], scope)
-        signature = FILTERS.get(name)
-        if signature is None:
-            self.problem("unknown-filter", f"`{name}` is not a filter", name, nearest(name, FILTERS))
-            return nothing()
-        args, named = self._arguments(name, signature, tree[3], tree[4], scope)
-        if args is None:
-            return nothing()
-        if name not in _BLIND:
-            self.whole(base)
-        if name == "nullable":
-            if not tail or self.mode != "body":
-                self.problem("bad-expression", "`nullable` writes a JSON null: it stands last, alone in a value of a body", name)
-                return nothing()
-            first, again = self.twice(base.code)
-            return Value(ast.IfExp(is_none(first), self.helpers.name(values.NULL), again), base.shape, certain=True, null=True)
-        if name == "default":
-            first, again = self.twice(base.code)
-            shape = base.shape if base.shape is not ANY else args[0].shape
-            return Value(ast.IfExp(is_none(first), args[0].code, again), shape, certain=base.certain or args[0].certain)
-        made = self.helpers.call(signature.function, self.frame.n(), base.code, *(a.code for a in args))
-        made.keywords = [ast.keyword(key, value.code) for key, value in named.items()]
-        return Value(made, self._filtered(name, base, args), certain=name == "length" or (name in _KEEP and base.certain))
-
-    def _filtered(self, name: str, base: Value, args: list[Value]) -> Shape:
-        if name in ("map", "where") and base.shape.item is not None and base.shape.item.fields is not None:
-            field, fields = args[0].constant, base.shape.item.fields
-            if field not in fields:
-                self.problem("unknown-field", f"no field `{field}` here", field, nearest(str(field), fields))
-            else:
-                self.part_reads.add(field)
-            if name == "map":
-                return ANY
-            if field == "type" and len(args) > 1 and args[1].constant.__class__ is str:
-                self.selected_types.add(args[1].constant)
-            return base.shape
-        if name in ("first", "last"):
-            return base.shape.item or ANY
-        return base.shape if name == "where" else ANY
-
-    def _arguments(
-        self, name: str, signature: Signature, args: list[Tree], named: dict[str, Tree], scope: Scope
-    ) -> tuple[list[Value] | None, dict[str, Value]]:
-        given = [self.compile(a, scope) for a in args]
-        keyed = {key: self.compile(tree, scope) for key, tree in named.items()}
-        for key in keyed:
-            if key not in signature.named:
-                self.problem("bad-arguments", f"`{name}` takes no `{key}`", key, nearest(key, signature.named))
-                return None, {}
-        if not signature.least <= len(given) <= signature.most:
-            least, most = signature.least, signature.most
-            takes = f"{least}" if least == most else f"{least} to {most}"
-            self.problem("bad-arguments", f"`{name}` takes {takes} arguments, not {len(given)}", name)
-            return None, {}
-        texts = given if signature.texts else given[:1] if name == "where" else []
-        if any(a.constant.__class__ is not str for a in texts):
-            self.problem("bad-arguments", f"`{name}` takes constant texts", name)
-            return None, {}
-        if name == "schema":
-            for key, value in keyed.items():
-                if value.constant not in _NAMED_VALUES[key]:
-                    choices = " or ".join(repr(x).lower() for x in _NAMED_VALUES[key])
-                    self.problem("bad-arguments", f"`{key}` of `schema` is {choices}", key)
-                    return None, {}
-        return given, keyed
-
-    def _call(self, tree: Tree, scope: Scope) -> Value:
-        name = tree[1]
-        if name == "parts" and name in self.allowed:
-            return self._parts(tree, scope)
-        signature = functions.FUNCTIONS.get(name) if name in self.allowed else None
-        if signature is None:
-            known = [f for f in self.allowed if f != "parts" or self.parts_function]
-            hint = "; it works in `auth` only" if name in functions.FUNCTIONS else ""
-            self.problem("unknown-function", f"`{name}` is not a function here{hint}", name, nearest(name, known))
-            return nothing()
-        args, _ = self._arguments(name, signature, tree[2], tree[3], scope)
-        if args is None:
-            return nothing()
-        return Value(self.helpers.call(signature.function, load("c"), *(a.code for a in args)), certain=name in ("uuid", "now"))
-
-    def _parts(self, tree: Tree, scope: Scope) -> Value:
-        if len(tree[2]) != 1 or tree[3]:
-            self.problem("bad-arguments", "`parts` takes one part or list of parts", "parts")
-            return nothing()
-        value = self.compile(tree[2][0], scope)
-        if self.parts_function is None:
-            self.problem("unknown-function", "`parts` needs the operation's `parts` table, and there is none", "parts")
-            return nothing()
-        depth = self.frame.depth
-        return Value(call(load(self.parts_function), load("c"), value.code, depth, self.frame.n()))
-
-    def whole(self, value: Value) -> None:
-        """A part, message or list of them is used as it is: all its fields count as read."""
-        for shape in (value.shape, value.shape.item):
-            if shape is not None and shape.fields is not None:
-                self.part_reads.update(shape.fields)
 
 
 _METHODS = {
@@ -428,12 +267,3 @@ def _scalar(value: Value) -> bool:
 def _short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= 60 else text[:59] + "…"
-
-
-def display(value: Any) -> ast.expr:
-    """A syntax tree that makes a plain value anew."""
-    if value.__class__ is dict:
-        return ast.Dict([ast.Constant(k) for k in value], [display(v) for v in value.values()])
-    if value.__class__ is list:
-        return ast.List([display(v) for v in value], ast.Load())
-    return ast.Constant(value)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote as percent
 
@@ -26,6 +27,7 @@ class Signature(NamedTuple):
     most: int = 0
     named: tuple[str, ...] = ()
     texts: bool = False  # all arguments are constant texts
+    sample: Any = None  # a value to try constant arguments on
 
 
 def _words(name: str, value: Any) -> str:
@@ -208,19 +210,28 @@ def nullable(n: list[int], value: Any) -> Any:
 
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_PLAIN = re.compile(r"[A-Za-z0-9]*\Z")
+
+
+@lru_cache(256)
+def _fitting(extra: str, least: int, most: int) -> re.Pattern[str]:
+    return re.compile(f"[A-Za-z0-9{re.escape(extra)}]{{{least},{most}}}\\Z")
+
+
+@lru_cache(256)
+def _unfit(extra: str) -> re.Pattern[str]:
+    return re.compile(f"[^A-Za-z0-9{re.escape(extra)}]+")
 
 
 def ident(n: list[int], value: Any, max: Any = 64, min: Any = 1, extra: Any = "_-") -> Any:
     """An id of letters, digits and `extra`, `min` to `max` long. What fits passes; the rest becomes readable text and a hash."""
     if value is None:
         return None
-    if max.__class__ is not int or min.__class__ is not int or (not 1 <= min <= max <= 512 and not (min == 0 and 0 < max <= 512)):
+    if max.__class__ is not int or min.__class__ is not int or not (0 <= min <= max and 1 <= max <= 512):
         raise ConfigError("`ident(max, min, extra)` needs 0 <= min <= max <= 512")
     given = _words("ident", value)
-    kept = "".join(ch for ch in given if _PLAIN.match(ch) or ch in extra)
-    if kept == given and min <= len(given) <= max and given:
+    if _fitting(_words("ident", extra), min or 1, max).match(given):
         return given
+    kept = _unfit(extra).sub("", given)
     spend(n, len(given) >> 6)
     size = max if max < 12 else 12 if min <= 12 else min
     return kept[: max - size] + _hash(given, size)
@@ -247,9 +258,9 @@ FILTERS: dict[str, Signature] = {
     "lower": Signature(lower),
     "upper": Signature(upper),
     "trim": Signature(trim),
-    "replace": Signature(replace, 2, 2),
-    "split": Signature(split, 1, 1),
-    "join": Signature(join, 0, 1),
+    "replace": Signature(replace, 2, 2, sample="x"),
+    "split": Signature(split, 1, 1, sample="x"),
+    "join": Signature(join, 0, 1, sample=["x"]),
     "first": Signature(first),
     "last": Signature(last),
     "length": Signature(length),
@@ -257,10 +268,10 @@ FILTERS: dict[str, Signature] = {
     "where": Signature(where, 1, 2),
     "omit": Signature(omit, 1, 64, texts=True),
     "int": Signature(whole),
-    "round": Signature(rounded, 0, 1),
+    "round": Signature(rounded, 0, 1, sample=0.5),
     "quote": Signature(quote),
     "schema": Signature(schema, 0, 64, ("refs", "const", "null", "closed"), texts=True),
-    "ident": Signature(ident, 0, 3, ("max", "min", "extra")),
+    "ident": Signature(ident, 0, 3, ("max", "min", "extra"), sample="x"),
     "nullable": Signature(nullable),
 }
 TESTS = ("string", "number", "mapping", "sequence", "defined", "none")

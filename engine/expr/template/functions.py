@@ -31,7 +31,7 @@ def now(c: dict[str, Any]) -> int:
     at = c.get("$now")
     if at.__class__ not in (int, float):
         raise ConfigError("`now()` has no clock here")
-    return int(at)  # type: ignore[arg-type]
+    return int(at)
 
 
 def date(c: dict[str, Any], at: Any, form: Any = _ISO) -> str | None:

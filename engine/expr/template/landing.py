@@ -11,7 +11,7 @@ from engine.expr.template.values import concat, encoded, kind, text
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*\Z")
 _ORIGIN = re.compile(r"(?:https?|wss?)://", re.IGNORECASE)
-_DOTS = re.compile(r"(?:^|[/\\])\.{1,2}(?=[/\\?#]|\Z)")
+_DOTS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?=/|\Z)", re.IGNORECASE)
 _UNSENDABLE = re.compile(r"[\x00-\x20\x7f\\]")
 _XML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
 _XML_SPECIAL = re.compile(r"[&<>\"']")
@@ -48,7 +48,7 @@ def url(n: list[int], *pieces: Any) -> str | None:
     """The pieces as one URL. Raises ConfigError for `.` and `..` segments and for characters no URL holds."""
     made = concat(n, *pieces)
     if made is not None:
-        if "/." in made or made[:1] == "." or "\\" in made:
+        if "/." in made or "%2" in made or made[:1] == ".":
             start = _ORIGIN.match(made)
             path = made[start.end() if start else 0 :].split("?", 1)[0].split("#", 1)[0]
             if _DOTS.search(path):

@@ -10,9 +10,9 @@ from engine.expr.function import assign, define, is_none, load
 from engine.expr.template import carriers
 from engine.expr.template.frame import UNKNOWN, Frame, Value
 from engine.expr.template.parts import PartTables
-from engine.expr.template.structure import Sink
+from engine.expr.template.statements import Sink
 from engine.expr.template.values import case_text, equal, kind, merged, text
-from engine.spec.node import Node
+from engine.spec.node import Mark, Node
 from engine.spec.problem import nearest
 
 KEYS = ("to", "default", "min", "max", "max_items", "table", "value", "only", "if")
@@ -20,6 +20,8 @@ KEYS = ("to", "default", "min", "max", "max_items", "table", "value", "only", "i
 
 class Parameters(PartTables):
     """Compiles a parameter table."""
+
+    budget: int
 
     def params(self, name: str, table: Node) -> None:
         """Add `name(c, body, report, unsupported) -> body`.
@@ -79,92 +81,79 @@ class Parameters(PartTables):
                     self.problems.error(
                         "unknown-key", f"`{word}` says nothing about a parameter", where, nearest(word, KEYS), width=len(word)
                     )
-        options = {k: v for k, v in child.items() if v.value is not None}
-        self._node = child
+        options = {k: v for k, v in child.items() if v.value is not None and k != "to"}
         raw, _ = self.frame.read(key)
+        mark = child.mark
+        if not options:
+            with self.inside(self.branch(is_none(load(raw), negate=True), mark).body):
+                self._write(key, path, raw, None, nested, mark)
+            return
         x = self.unit.fresh("x")
-        mark = child.mark
-        given = self.branch(is_none(load(raw), negate=True), mark)
-        with self.inside(given.body):
-            self.put(assign(x, load(raw)), mark)
-            fate = "sent" if path == [key] else "renamed"
-            self._lay(key, raw, x, path, options, fate, nested, child)
+        self.put(assign(x, load(raw)), mark)
         if "default" in options:
-            with self.inside(given.orelse):
-                self.put(assign(x, ast.Constant(None)), mark)
+            with self.inside(self.branch(is_none(load(x)), mark).body):
                 self.emit(options["default"], {}, Sink(x))
-                with self.inside(self.branch(is_none(load(x), negate=True), mark).body):
-                    self._lay(key, raw, x, path, options, "default", nested, child)
-
-    def _lay(
-        self, key: str, raw: str, x: str, path: list[str], options: dict[str, Node], fate: str, nested: bool, child: Node
-    ) -> None:
-        """One parameter that is there: `x` holds its value, and is nothing once it is dropped."""
-        mark = child.mark
-        name = ast.Constant(key)
-        changes = False
         outer = self.frame.block
+        self.frame.block = self.branch(is_none(load(x), negate=True), mark).body
+        self._change(key, raw, x, options)
+        self._write(key, path, x, raw, nested, mark)
+        self.frame.block = outer
+
+    def _change(self, key: str, raw: str, x: str, options: dict[str, Node]) -> None:
+        """`if`, `table`, `only`, bounds and `value`, in this order; ends in the block where `x` is to be written."""
         scope = {key: Value(load(x), self.names[key])}
+        name, label = ast.Constant(key), ast.Constant(self.label)
+
+        def step(word: str, function: Any, *args: ast.expr) -> None:
+            self.put(assign(x, self.helpers.call(function, *args)), options[word].mark)
+
         if "if" in options:
-            test = self.bare(options["if"], scope)
-            holder = self.branch(test.code, options["if"].mark)
+            holder = self.branch(self.bare(options["if"], scope).code, options["if"].mark)
             with self.inside(holder.orelse):
-                if fate != "default":
-                    told = (load("c"), load("fates"), load("report"), load("unsupported"), name, load(x), ast.Constant(self.label))
-                    self.put(ast.Expr(self.helpers.call(dropped, *told)), options["if"].mark)
-                else:
-                    self.put(ast.Pass(), mark)
+                told = (load("fates"), load("report"), load("unsupported"), name, load(raw), label)
+                self.put(ast.Expr(self.helpers.call(dropped, *told)), options["if"].mark)
             self.frame.block = holder.body
-        before = self.unit.fresh("b")
-        if options.keys() & {"table", "min", "max", "max_items", "value"}:
-            self.put(assign(before, load(x)), mark)
-            changes = True
         if "table" in options:
-            table = options["table"].plain()
-            if table.__class__ is not dict:
-                self.problems.error("wrong-type", "`table` is a mapping", options["table"].mark)
-                table = {}
-            self.put(assign(x, self.helpers.call(replaced, self.unit.constant(table), load(x))), options["table"].mark)
+            step("table", replaced, self.unit.constant(self._plain_option(options["table"], dict, "a mapping")), load(x))
         if "only" in options:
-            words = options["only"].plain()
-            if words.__class__ is not list:
-                self.problems.error("wrong-type", "`only` is a list of accepted values", options["only"].mark)
-                words = []
-            check = self.helpers.call(accepted, self.unit.constant(words), load(x), name, ast.Constant(self.label))
-            self.put(ast.Expr(check), options["only"].mark)
+            words = self.unit.constant(self._plain_option(options["only"], list, "a list of accepted values"))
+            step("only", accepted, words, load(x), name, label)
         for bound in ("min", "max", "max_items"):
             if bound in options:
                 limit = self.leaf(options[bound], scope)
                 if limit.constant is not UNKNOWN and limit.constant.__class__ not in (int, float):
                     self.problems.error("wrong-type", f"`{bound}` is a number", options[bound].mark)
                     continue
-                told = (ast.Constant(bound), load(x), limit.code, load("report"), name, ast.Constant(self.label))
-                self.put(assign(x, self.helpers.call(clamped, *told)), options[bound].mark)
+                step(bound, clamped, ast.Constant(bound), load(x), limit.code, load("report"), name, label)
         if "value" in options:
             made = self.unit.fresh("x")
-            self.put(assign(made, ast.Constant(None)), mark)
+            self.put(assign(made, ast.Constant(None)), options["value"].mark)
             self.emit(options["value"], scope, Sink(made))
-            self.put(assign(x, load(made)), mark)
-        with self.inside(self.branch(is_none(load(x), negate=True), mark).body if changes else self.frame.block):
+            self.put(assign(x, load(made)), options["value"].mark)
+
+    def _plain_option(self, node: Node, kind_: type, words: str) -> Any:
+        value = node.plain()
+        if value.__class__ is kind_:
+            return value
+        self.problems.error("wrong-type", f"this is {words}", node.mark)
+        return kind_()
+
+    def _write(self, key: str, path: list[str], x: str, raw: str | None, nested: bool, mark: Mark) -> None:
+        """Lay `x` into the body and write down its fate; with `raw`, what the caller gave, `x` may have changed or vanished."""
+        fate = ast.Dict([ast.Constant("fate")], [ast.Constant("sent" if path == [key] else "renamed")])
+        if path != [key]:
+            fate.keys.append(ast.Constant("to"))
+            fate.values.append(ast.Constant(".".join(path)))
+        made: ast.expr = fate
+        if raw is not None:
+            made = self.helpers.call(fate_of, fate, load(raw), load(x))
+        self.put(ast.Assign([ast.Subscript(load("fates"), ast.Constant(key), ast.Store())], made), mark)
+        with self.inside(self.branch(is_none(load(x), negate=True), mark).body if raw is not None else self.frame.block):
             if nested:
                 keys = ast.Tuple([ast.Constant(p) for p in path], ast.Load())
                 self.put(assign("body", self.helpers.call(put_at, load("body"), keys, load(x))), mark)
             else:
-                target = ast.Subscript(load("body"), ast.Constant(path[0]), ast.Store())
-                self.put(ast.Assign([target], load(x)), mark)
-        self._fate(key, path, x, before if changes else None, fate, mark)
-        self.frame.block = outer
-
-    def _fate(self, key: str, path: list[str], x: str, before: str | None, fate: str, mark: Any) -> None:
-        entry: dict[str, ast.expr] = {"fate": ast.Constant(fate)}
-        if path != [key]:
-            entry["to"] = ast.Constant(".".join(path))
-        if fate == "default":
-            entry["sent"] = load(x)
-        made: ast.expr = ast.Dict([ast.Constant(k) for k in entry], list(entry.values()))
-        if before is not None:
-            made = self.helpers.call(fate_of, made, load(before), load(x))
-        self.put(ast.Assign([ast.Subscript(load("fates"), ast.Constant(key), ast.Store())], made), mark)
+                self.put(ast.Assign([ast.Subscript(load("body"), ast.Constant(path[0]), ast.Store())], load(x)), mark)
 
 
 # --- run time --------------------------------------------------------------------------------------------------------
@@ -172,25 +161,29 @@ class Parameters(PartTables):
 
 def fates(report: Any) -> dict[str, Any]:
     """Where fates are written; without a report nowhere."""
-    return report.parameters if report is not None else {}  # type: ignore[no-any-return]
+    found: dict[str, Any] = report.parameters if report is not None else {}
+    return found
 
 
-def fate_of(entry: dict[str, Any], before: Any, sent: Any) -> dict[str, Any]:
-    """What became of a parameter that was looked at."""
+def fate_of(entry: dict[str, Any], given: Any, sent: Any) -> dict[str, Any]:
+    """What became of a parameter that may have changed on its way: `given` by the caller, `sent` to the provider."""
+    if given is None:
+        return {**entry, "fate": "default", "sent": sent} if sent is not None else {"fate": "dropped", "reason": "nothing to send"}
     if sent is None:
-        return {"fate": "dropped", "value": before, "reason": "the spec writes nothing for this value"}
-    if before is not sent and not equal(before, sent):
-        if entry["fate"] in ("sent", "renamed"):
-            number = sent.__class__ in (int, float) and before.__class__ in (int, float)
-            shorter = sent.__class__ is list and before.__class__ is list and len(sent) < len(before)
-            entry["fate"] = "clamped" if number or shorter else entry["fate"]
-            entry["value"] = before
-        entry["sent"] = sent
-    return entry
+        return {"fate": "dropped", "value": given, "reason": "the spec writes nothing for this value"}
+    if sent is given or (sent.__class__ is given.__class__ and equal(given, sent)):
+        return entry
+    number = sent.__class__ in (int, float) and given.__class__ in (int, float)
+    shorter = sent.__class__ is given.__class__ and sent.__class__ in (list, dict) and len(sent) < len(given)
+    if number or shorter:
+        entry["fate"] = "clamped"
+    return {**entry, "value": given, "sent": sent}
 
 
-def dropped(c: dict[str, Any], into: dict[str, Any], report: Any, unsupported: str, name: str, value: Any, label: str) -> None:
-    """A parameter whose `if` is false."""
+def dropped(into: dict[str, Any], report: Any, unsupported: str, name: str, value: Any, label: str) -> None:
+    """A parameter whose `if` is false; a mere default goes without a word."""
+    if value is None:
+        return
     if unsupported == "error":
         raise UnsupportedError(f"{label} cannot express `{name}` in this request", param=name)
     into[name] = {"fate": "dropped", "value": value, "reason": "not taken together with the rest of this request"}
@@ -206,12 +199,14 @@ def replaced(table: dict[str, Any], value: Any) -> Any:
     return table[word] if word.__class__ is str and word in table else value
 
 
-def accepted(words: list[Any], value: Any, name: str, label: str) -> None:
+def accepted(words: list[Any], value: Any, name: str, label: str) -> Any:
+    """The value, if it (or each item of a list) is one of the words."""
     for one in value if value.__class__ is list else [value]:
         if not any(equal(one, word) for word in words):
             shown = one if one.__class__ is str else kind(one) if one.__class__ in (dict, list) else text(one)
             choices = ", ".join(text(w) for w in words)
             raise UnsupportedError(f"{label} cannot express `{name}` = {shown}; it takes {choices}"[:400], param=name)
+    return value
 
 
 def clamped(bound: str, value: Any, limit: Any, report: Any, name: str, label: str) -> Any:
@@ -226,7 +221,7 @@ def clamped(bound: str, value: Any, limit: Any, report: Any, name: str, label: s
         if len(value) <= limit:
             return value
         most = max(0, int(limit))
-        out: Any = value[:most] if value.__class__ is list else dict(list(value.items())[:most])
+        out: Any = value[:most] if isinstance(value, list) else dict(list(value.items())[:most])
         _warn(report, f"{name} was cut from {len(value)} to {most} items: {label} takes no more")
         return out
     if value.__class__ not in (int, float):

@@ -67,7 +67,8 @@ def _parse(text: str) -> Tree:
         from engine.expr.template.jinja import parse
 
         _parser = parse
-    return _parser(text)
+    tree: Tree = _parser(text)
+    return tree
 
 
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}

@@ -9,7 +9,8 @@ from engine.errors import ConfigError
 from engine.expr.function import assign, call, define, load, method
 from engine.expr.template import carriers, values
 from engine.expr.template.frame import Frame, Value
-from engine.expr.template.structure import Sink, Structure
+from engine.expr.template.statements import Sink
+from engine.expr.template.structure import Structure
 from engine.spec.node import Mark, Node
 from engine.spec.problem import nearest
 from engine.vocabulary import PART, PART_TYPES
@@ -101,6 +102,11 @@ class PartTables(Structure):
             holder = self.branch(test, child.key_mark or child.mark)
             with self.inside(holder.body):
                 self._case(child, scope, Sink("out", listed=True, spliced=True))
+                if types == ["thinking"]:
+                    nothing_written = ast.Compare(self.helpers.call(len, load("out")), [ast.Eq()], [load("start")])
+                    with self.inside(self.branch(nothing_written, child.mark).body):
+                        told = self.helpers.call(carriers.vanished, load("c"), load("type"), ast.Constant(self.label))
+                        self.put(ast.Expr(told), child.mark)
             self.frame.block = holder.orelse
         other = self.helpers.call(carriers.other_part, load("c"), load("out"), load("part"), ast.Constant(self.label))
         other.args.append(ast.Constant("text" in self.part_types))

@@ -21,13 +21,14 @@ def schema(
     refs: str | None = None,
     const: str | None = None,
     null: str | None = None,
-    closed: bool = False,
+    closed: bool | str = False,
 ) -> Any:
     """A copy of a schema without the keywords in `drop` at every level.
 
     `refs="inline"` puts definitions in place of local `$ref`s (a recursive one ends as {type: object}), `const="enum"` writes
     a constant as a list of one, `null="nullable"` writes `type: [X, "null"]` and `anyOf: [X, {type: "null"}]` as X with
-    `nullable: true`, `closed=True` allows no further properties and requires all, optional ones as nullable.
+    `nullable: true`, `closed=true` allows no further properties and requires all, optional ones as nullable,
+    `closed="objects"` only allows no further properties.
     The caller's schema is not changed.
     """
     if value is None:
@@ -36,14 +37,12 @@ def schema(
         return value
     if value.__class__ is not dict:
         raise ConfigError(f"a schema is a mapping, not {kind(value)}")
-    return _Rewriter(n, value, frozenset(drop), refs == "inline", const == "enum", null == "nullable", bool(closed)).schema(
-        value, (), 0
-    )
+    return _Rewriter(n, value, frozenset(drop), refs == "inline", const == "enum", null == "nullable", closed).schema(value, (), 0)
 
 
 class _Rewriter:
     def __init__(
-        self, n: list[int], root: dict[str, Any], drop: frozenset[str], inline: bool, enum: bool, nullable: bool, closed: bool
+        self, n: list[int], root: dict[str, Any], drop: frozenset[str], inline: bool, enum: bool, nullable: bool, closed: bool | str
     ):
         self.n = n
         self.root = root
@@ -121,7 +120,7 @@ class _Rewriter:
             return
         if "additionalProperties" not in self.drop:
             out["additionalProperties"] = False
-        if properties.__class__ is not dict:
+        if properties.__class__ is not dict or self.closed == "objects":
             return
         required = out.get("required")
         needed = {x for x in required if x.__class__ is str} if required.__class__ is list else set()

@@ -7,100 +7,28 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from engine.expr.function import assign, is_none, load, method
-from engine.expr.template import carriers, landing, values
-from engine.expr.template.expressions import Expressions, Scope
-from engine.expr.template.frame import UNKNOWN, Value, nothing
-from engine.expr.template.parse import ExpressionError, parse_expression, pieces
-from engine.spec.node import Mark, Node
+from engine.expr.template import carriers, values
+from engine.expr.template.frame import UNKNOWN, Value
+from engine.expr.template.names import Scope
+from engine.expr.template.statements import Sink, Statements
+from engine.spec.node import Node
 from engine.spec.problem import nearest
 from engine.vocabulary import ANY, Shape
 
 DIRECTIVES = ("$for", "$if", "$else", "$switch", "$default", "$value", "$merge", "$join")
 MAX_LOOPS = 4
 _FOR = re.compile(r"\s*([A-Za-z][A-Za-z0-9_]*)\s+in\s+(.+)\Z", re.DOTALL)
-_DATA_HEADS = frozenset(("name", "get", "item"))
 _RESERVED = frozenset(
     ["true", "false", "none", "null", "and", "or", "not", "in", "is", "if", "else", "tables", "True", "False", "None"]
 )
 
 
-class Sink:
-    """A place to store a value. `target` is a local name; with `key` it is a mapping's entry, with `listed` a list's end."""
-
-    __slots__ = ("key", "listed", "spliced", "target")
-
-    def __init__(self, target: str, key: str | None = None, listed: bool = False, spliced: bool = False) -> None:
-        self.target = target
-        self.key = key
-        self.listed = listed
-        self.spliced = spliced  # lists written as a `$switch` case join the list
-
-    def statement(self, code: ast.expr) -> ast.stmt:
-        if self.key is not None:
-            return ast.Assign([ast.Subscript(load(self.target), ast.Constant(self.key), ast.Store())], code)
-        if self.listed:
-            return ast.Expr(method(load(self.target), "append", code))
-        return assign(self.target, code)
-
-
-class Structure(Expressions):
+class Structure(Statements):
     """Compiles templates statement by statement."""
-
-    # --- statements --------------------------------------------------------------------------------------------------
-
-    def put(self, statement: ast.stmt, mark: Mark | None) -> None:
-        self.frame.block.append(self.unit.at(statement, mark))
-
-    @contextmanager
-    def inside(self, block: list[ast.stmt]) -> Iterator[None]:
-        """Statements go into `block` meanwhile; an empty one gets `pass`."""
-        outer, self.frame.block = self.frame.block, block
-        try:
-            yield
-        finally:
-            if not block:
-                block.append(self.unit.at(ast.Pass(), None))
-            self.frame.block = outer
-
-    def branch(self, test: ast.expr, mark: Mark | None) -> ast.If:
-        """An `if` whose blocks are filled afterwards."""
-        statement = ast.If(test, [], [])
-        self.put(statement, mark)
-        return statement
-
-    def store(self, value: Value, sink: Sink, mark: Mark | None, empty: bool = False) -> bool:
-        """Store a value unless it is nothing (`empty`: unless it is empty). True if it is always stored."""
-        if value.constant is None and not value.null:
-            return False
-        code = value.code
-        if empty:
-            holder = self.branch(code, mark)
-            with self.inside(holder.body):
-                assert isinstance(code, ast.Name)
-                self.put(sink.statement(load(code.id)), mark)
-            return False
-        if value.certain and not value.null:
-            self.put(sink.statement(code), mark)
-            return True
-        first, again = self.twice(code)
-        if value.null:
-            again = ast.IfExp(
-                ast.Compare(again, [ast.Is()], [self.helpers.name(values.NULL)]), ast.Constant(None), load_again(again)
-            )
-        if value.certain:
-            assert isinstance(first, ast.NamedExpr)
-            self.put(assign(first.target.id, first.value), mark)
-            self.put(sink.statement(again), mark)
-            return True
-        holder = self.branch(is_none(first, negate=True), mark)
-        with self.inside(holder.body):
-            self.put(sink.statement(again), mark)
-        return False
 
     # --- values ------------------------------------------------------------------------------------------------------
 
@@ -132,95 +60,10 @@ class Structure(Expressions):
                 return self.known({})
             if any(k.startswith("$") for k in value) or not all(_plain(v) for v in value.values()):
                 return None
-            return self.known(self._constant(node))
+            return self.known(constant(node))
         if value.__class__ is list:
-            return self.known(self._constant(node)) if all(_plain(v) for v in value) else None
+            return self.known(constant(node)) if all(_plain(v) for v in value) else None
         return self.leaf(node, scope)
-
-    def _constant(self, node: Node) -> Any:
-        """The value of a tree without holes; entries written as null are nothing."""
-        value = node.value
-        if value.__class__ is dict:
-            entries = {k: made for k, v in value.items() if (made := self._constant(v)) is not None}
-            return entries if entries or not value else None
-        if value.__class__ is list:
-            items = [made for v in value if (made := self._constant(v)) is not None]
-            return items if items or not value else None
-        return value
-
-    def leaf(self, node: Node, scope: Scope) -> Value:
-        """A scalar: itself, the native value of its one hole, or a text with holes."""
-        value = self._leaf(node, scope)
-        self.unit.at(value.code, node.mark)  # type: ignore[arg-type]
-        return value
-
-    def _leaf(self, node: Node, scope: Scope) -> Value:
-        text = node.value
-        if text.__class__ is not str:
-            return self.known(text)
-        self._node, self._offset = node, 0
-        if "{{" not in text:
-            self._refuse_statements(text)
-            return self.known(text)
-        try:
-            cut = pieces(text)
-        except ExpressionError as error:
-            self.problem("bad-expression", error.message)
-            return nothing()
-        single = len(cut) == 1
-        found: list[Value] = []
-        for at, (piece, offset, hole) in enumerate(cut):
-            if not hole:
-                self._refuse_statements(piece)
-                found.append(self.known(piece))
-                continue
-            self._offset = offset
-            value = self.hole(piece, scope, tail=single)
-            self.whole(value)
-            found.append(value if single and self.mode != "xml" else self._landed(piece, value, at))
-            if not single and self._may_vanish(piece):
-                message = f"`{piece}` may be nothing, and the whole text with it; write `else ''`"
-                self.problem("may-vanish", message, piece, f"{{{{ {piece} else '' }}}}")
-        if single:
-            return self._checked_url(found[0]) if self.mode == "url" else found[0]
-        if self.mode == "url":
-            return Value(self.helpers.call(landing.url, self.frame.n(), *(v.code for v in found)))
-        return self.text_of(found)
-
-    def _refuse_statements(self, text: str) -> None:
-        for opener in ("{%", "{#"):
-            if opener in text:
-                self.problem("bad-expression", f"`{opener}` is not part of the language, only {{{{ expressions }}}}", opener)
-                return
-
-    def _checked_url(self, value: Value) -> Value:
-        return Value(self.helpers.call(landing.url, self.frame.n(), value.code))
-
-    def _landed(self, text: str, value: Value, position: int) -> Value:
-        """A hole of a text, encoded for where it lands."""
-        if self.mode == "xml":
-            return Value(self.helpers.call(landing.xml_hole, value.code), certain=value.certain)
-        if self.mode != "url":
-            return value
-        tree = self._tree(text)
-        if tree[0] == "filter" and tree[2] == "quote":
-            return value
-        encode = landing.url_origin if position == 0 else landing.url_data if tree[0] in _DATA_HEADS else landing.url_hole
-        return Value(self.helpers.call(encode, value.code))
-
-    @staticmethod
-    def _tree(text: str) -> list[Any]:
-        try:
-            return parse_expression(text)
-        except ExpressionError:
-            return ["const", None]
-
-    def _may_vanish(self, text: str) -> bool:
-        def open_ended(tree: list[Any] | None) -> bool:
-            return tree is None or (tree[0] == "if" and (open_ended(tree[2]) or open_ended(tree[3])))
-
-        tree = self._tree(text)
-        return tree[0] == "if" and open_ended(tree)
 
     def _list_node(self, node: Node, scope: Scope, sink: Sink) -> bool:
         name = self.unit.fresh("l")
@@ -338,6 +181,9 @@ class Structure(Expressions):
                 test = ast.Compare(load(name), [ast.In()], [ast.Tuple([ast.Constant(x) for x in cases], ast.Load())])
             holder = self.branch(test, child.key_mark or child.mark)
             with self.inside(holder.body):
+                if child.value is None:  # known, but without a place here: dropped, never in silence
+                    told = (load("c"), load(name), ast.Constant(_subject(condition)), ast.Constant(self.label))
+                    self.put(ast.Expr(self.helpers.call(carriers.no_place, *told)), child.key_mark or child.mark)
                 self._case(child, scope, sink)
             self.frame.block = holder.orelse
         if often:
@@ -461,13 +307,26 @@ class Structure(Expressions):
             self.put(ast.Expr(laid), mark)
 
 
+def _subject(condition: Node) -> str:
+    """What a `$switch` is about, for messages: the first request name its expression reads a field of."""
+    found = re.search(r"([a-z_]+)\.[a-z_]+", str(condition.value))
+    return found[1] if found else str(condition.value)[:60]
+
+
 def _has(name: str, key: str) -> ast.expr:
     return ast.Compare(ast.Constant(key), [ast.In()], [load(name)])
 
 
-def load_again(code: ast.expr) -> ast.expr:
-    assert isinstance(code, ast.Name)
-    return load(code.id)
+def constant(node: Node) -> Any:
+    """The value of a tree without holes; entries written as null are nothing."""
+    value = node.value
+    if value.__class__ is dict:
+        entries = {k: made for k, v in value.items() if (made := constant(v)) is not None}
+        return entries if entries or not value else None
+    if value.__class__ is list:
+        items = [made for v in value if (made := constant(v)) is not None]
+        return items if items or not value else None
+    return value
 
 
 def _plain(node: Node) -> bool:

@@ -94,7 +94,7 @@ def turns(n: list[int], value: Any) -> Any:
 def text(value: Any) -> str:
     """A value inside a text: numbers as JSON writes them, `true` and `false`, containers as JSON."""
     kind_ = value.__class__
-    if kind_ is str:
+    if isinstance(value, str):
         return value
     if kind_ is bool:
         return "true" if value else "false"
@@ -105,8 +105,6 @@ def text(value: Any) -> str:
             raise ConfigError("a number is too large to be written") from None
     if value is None:
         return ""
-    if isinstance(value, str):
-        return str.__str__(value)
     if kind_ is bytes or kind_ is bytearray:
         raise ConfigError("bytes cannot stand in a text; `hex(…)` or `| b64` makes text of them")
     return dump(value)
