@@ -72,12 +72,17 @@ class Code:
             if not block:
                 block.append(self.unit.at(ast.Pass(), self.mark))
 
+    def branches(self, test: ast.expr) -> tuple[list[ast.stmt], list[ast.stmt]]:
+        """The two blocks of `if test: … else: …`, to be filled by `inside`."""
+        yes: list[ast.stmt] = []
+        no: list[ast.stmt] = []
+        self.add(ast.If(test, yes, no))
+        return yes, no
+
     @contextmanager
-    def when(self, test: ast.expr, otherwise: bool = False) -> Iterator[None]:
-        """`if test:` around what is written; with `otherwise`, `if not test:`."""
-        block: list[ast.stmt] = []
-        self.add(ast.If(ast.UnaryOp(ast.Not(), test) if otherwise else test, block, []))
-        with self.inside(block):
+    def when(self, test: ast.expr) -> Iterator[None]:
+        """`if test:` around what is written."""
+        with self.inside(self.branches(test)[0]):
             yield
 
     @contextmanager

@@ -1,0 +1,1 @@
+"""Merged spec trees become frozen plans."""
