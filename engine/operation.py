@@ -58,7 +58,7 @@ class Operation:
         self.unsupported = unsupported  # warn, error or ignore
         self.clock = clock
         self.uuid = uuid
-        self._constant = {**self.values, "model_info": model_info, "$dialects": plan.dialects}
+        self._constant = {**self.values, "model_info": model_info, "$dialects": plan.dialects, "$operation": self}
 
     def __repr__(self) -> str:
         return f"<Operation {self.name} of {self.provider}/{self.model}>"

@@ -67,9 +67,10 @@ class Call:
         from engine.secret import reveal
 
         operation, key, request = self.operation, self.attempts.key, self.request
-        values = {**operation.values, **reveal(self.credentials[key])}
+        values = {**operation.values, **reveal(self.credentials[key]), "$uuid": operation.uuid}
         copy = HttpRequest(request.method, request.url, dict(request.headers), request.body, request.stream)
-        return sign(operation.plan.auth, copy, values, self.clock.time(), self.tokens[key])
+        base_url = operation.base_url if self.refreshable() else None
+        return sign(operation.plan.auth, copy, values, self.clock.time(), self.tokens[key], plan=operation.plan, base_url=base_url)
 
     def signed(self) -> Flow:
         """The request with credentials; fetches a token first if one is needed."""
@@ -98,6 +99,7 @@ class Call:
             reply = (answer.status, answer.headers, answer.body)
 
     def refreshable(self) -> bool:
+        """Are there tokens that could be fetched anew?"""
         return bool(self.operation.plan.auth.tokens) or any(option.tokens for _, option in self.operation.plan.auth.options)
 
     def after(self, error: Error, headers: Mapping[str, str] | None, unsent: bool, signed: bool) -> Flow:
@@ -153,17 +155,14 @@ def streamed(call: Call, restart: bool = False) -> Flow:
         try:
             response = yield from run.events()
         except SendFailure as failure:
-            error, unsent = run.broken(failure), failure.unsent
+            error, unsent = attempts.failure(failure.kind, str(failure)), failure.unsent
         except Error as raised:
-            error = run.interrupted(raised)
-            unsent = not run.signed
+            error, unsent = raised, not run.signed
         else:
             attempts.succeeded()
             return response
         if run.reply is not None:
             yield Shut(run.reply)
-        if run.rest:
-            yield Deliver(run.rest)
         shown = shown or run.shown
         if run.shown and not restart:
             attempts.failed(error, run.headers, unsent=unsent, again=False)
@@ -177,7 +176,7 @@ def streamed(call: Call, restart: bool = False) -> Flow:
 class _Run:
     """One attempt of a stream."""
 
-    __slots__ = ("_held", "_reader", "call", "headers", "reply", "rest", "shown", "signed")
+    __slots__ = ("_held", "call", "headers", "reply", "shown", "signed")
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -185,9 +184,7 @@ class _Run:
         self.headers: Mapping[str, str] | None = None
         self.shown = False  # content was delivered
         self.signed = False
-        self.rest: list[Event] = []  # read before the failure, not delivered yet
         self._held: list[Event] = []
-        self._reader: Any = None
 
     def events(self) -> Flow:
         """The attempt itself: opens, reads, delivers; returns the Response."""
@@ -205,100 +202,86 @@ class _Run:
             body = yield Drain(reply, limits.error_bytes, limits.ratio)
             operation.read(reply.status, reply.headers, body, call.request)
             raise ProtocolError("an answer that is no success could not be read", status=reply.status)
-        reader = self._reader = operation.reader(reply.headers, call.request)
-        unpack = Body(reply.headers, None, limits.ratio)
-        plain = "content-encoding" not in reply.headers
-        timer, read, feed = timing.timer, Read(reply), reader.feed
-        timer.until = deadline.until(limits.first_event)
+        reader = operation.reader(reply.headers, call.request)
+        timing.timer.until = deadline.until(limits.first_event)
+        failure: SendFailure | None = None
+        try:
+            yield from self._read(reader, timing.timer)
+        except SendFailure as caught:
+            failure = caught
+        last = reader.end()
+        if reader.error is not None:
+            events = self._deliverable(last)
+            if events:
+                yield Deliver(events)
+            raise self._error(reader.error, failure)
+        response: Response = reader.response
+        call.finish(response)
+        yield Deliver(last if self.shown else self._open_gate(last))
+        return response
+
+    def _read(self, reader: Any, timer: Timer) -> Flow:
+        """Bytes in, events out, until the reader has its end, an error, or no more bytes."""
+        attempts = self.call.attempts
+        limits, deadline = attempts.limits, attempts.deadline
+        unpack = Body(self.reply.headers, None, limits.ratio)
+        plain = "content-encoding" not in self.reply.headers
+        read, feed = Read(self.reply), reader.feed
         while True:
             data = yield read
             if not data:
-                unpack.end()
-                break
+                return unpack.end()
             events = feed(data if plain else unpack.feed(data))
             if events:
-                if not self.shown:
-                    events = self._gate(events)
-                if events:
-                    yield Deliver(events)
+                progress = self._deliverable(events)
+                if progress:
+                    yield Deliver(progress)
                 timer.until = deadline.until(limits.idle if self.shown else limits.first_event)
+            if reader.error is not None:
+                return None
             if reader.done:
-                yield from self._linger(timer, read)
-                break
-        return (yield from self._finish())
+                # A moment for the end of the bytes behind the end mark: then the connection can be used again.
+                timer.until = deadline.until(LINGER)
+                try:
+                    while (yield read):
+                        pass
+                except SendFailure:
+                    pass
+                return None
 
-    def _gate(self, events: list[Event]) -> list[Event]:
-        """What may be delivered: nothing before the first content event."""
-        self._held += events
+    def _deliverable(self, events: list[Event]) -> list[Event]:
+        """What the caller may see now: nothing before the first content event, and errors are raised, not delivered."""
+        if events and events[-1].kind == "error":
+            events = events[:-1]
+        if self.shown:
+            return events
         if all(event.kind in QUIET for event in events):
+            self._held += events
             return []
-        return self._open_gate()
+        return self._open_gate(events)
 
-    def _open_gate(self) -> list[Event]:
-        held, self._held = self._held, []
+    def _open_gate(self, events: list[Event]) -> list[Event]:
         self.shown = True
         self.call.attempts.answered()
         report = self.call.request.report
         if report is not None:
             report.timings["first_event"] = round(self.call.attempts.deadline.elapsed(), 6)
-        return held
+        held, self._held = self._held, []
+        return [*held, *events]
 
-    def _finish(self) -> Flow:
-        """The reader's last events and the Response."""
-        response: Response = self._reader.close()
-        self.call.finish(response)
-        last = self._reader.drain()
-        if not self.shown:
-            self._held += last
-            last = self._open_gate()
-        yield Deliver([*last, Event("end", {"response": response})])
-        return response
-
-    def _linger(self, timer: Timer, read: Read) -> Flow:
-        """Wait a moment for the end of the bytes behind the end mark: then the connection can be used again."""
-        timer.until = self.call.attempts.deadline.until(LINGER)
-        try:
-            while (yield read):
-                pass
-        except SendFailure:
-            pass
-
-    def broken(self, failure: SendFailure) -> Error:
-        """The error of a connection that failed: before any content as it is, afterwards with what had arrived."""
+    def _error(self, error: Error, failure: SendFailure | None) -> Error:
+        """The reader's error, in the words of the connection's failure if that is why the stream was cut."""
         attempts = self.call.attempts
-        error = attempts.failure(failure.kind, str(failure))
-        if self._reader is None:
+        if failure is None or error.kind not in ("stream_interrupted", "protocol"):
             return error
-        try:
-            self._reader.close()
-        except Error as found:
-            if not self.shown:
-                return error
-            partial = found.partial
-            if found.kind not in ("stream_interrupted", "protocol"):
-                error = found
-            elif failure.kind == "connection":
-                error = StreamInterruptedError("the connection broke in the middle of the stream")
-            elif failure.kind == "timeout" and not attempts.deadline.passed():
-                error = TimeoutError("the stream stood still longer than the time limit")
-            error.partial = error.partial or partial
-        self._collect()
-        return error
-
-    def interrupted(self, error: Error) -> Error:
-        """An error the reader raised, once the events before it are kept for delivery."""
-        if self._reader is not None:
-            self._collect()
-        return error
-
-    def _collect(self) -> None:
-        """Events the reader had made before the failure; content among them is delivered before the error."""
-        events = self._reader.drain()
-        if self.shown:
-            self.rest = events
-        elif not all(event.kind in QUIET for event in events):
-            self._held += events
-            self.rest = self._open_gate()
+        if failure.kind == "connection" and self.shown:
+            told: Error = StreamInterruptedError("the connection broke in the middle of the stream")
+        elif failure.kind == "timeout" and self.shown and not attempts.deadline.passed():
+            told = TimeoutError("the stream stood still longer than the time limit")
+        else:
+            told = attempts.failure(failure.kind, str(failure))
+        told.partial, told.request_id, told.status = error.partial, error.request_id, error.status
+        return told
 
 
 def _refuse_redirect(status: int) -> None:

@@ -42,6 +42,8 @@ def plan(**changes: Any) -> OperationPlan:
 
 
 class FakeReader:
+    """The contract of engine.call.reader.Reader: feed and end never raise, the error stands in `error` and ends the events."""
+
     def __init__(self, operation: FakeOperation) -> None:
         self._operation = operation
         self._buffer = b""
@@ -49,56 +51,69 @@ class FakeReader:
         self._made: list[Event] = []
         self._finish: str | None = None
         self.done = False
+        self.error: errors.Error | None = None
+        self.response: Response | None = None
 
     def feed(self, data: bytes) -> list[Event]:
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
-            if not line.strip() or line.startswith(b":"):
-                continue
-            try:
-                document = json.loads(line)
-            except ValueError:
-                raise self._with_partial(errors.ProtocolError("an event is not JSON")) from None
-            if "error" in document:
-                kind = document["error"].get("kind", "server")
-                raise self._with_partial(errors.for_kind(kind)(document["error"]["message"]))
-            if "t" in document:
-                self._text += document["t"]
-                self._made.append(Event("text", {"text": document["t"]}))
-            elif "start" in document:
-                self._made.append(Event("start", {"id": document["start"]}))
-            elif "finish" in document:
-                self._finish = document["finish"]
-                self._made.append(Event("finish", {"reason": self._finish}))
-            elif "end" in document:
-                self.done = True
-        return self.drain()
+            if line.strip() and not line.startswith(b":") and self.error is None:
+                self._line(line)
+        return self._drain()
 
-    def drain(self) -> list[Event]:
+    def _line(self, line: bytes) -> None:
+        try:
+            document = json.loads(line)
+        except ValueError:
+            return self._fail(errors.ProtocolError("an event is not JSON"))
+        if "error" in document:
+            self._fail(errors.for_kind(document["error"].get("kind", "server"))(document["error"]["message"]))
+        elif "t" in document:
+            self._text += document["t"]
+            self._made.append(Event("text", {"text": document["t"]}))
+        elif "start" in document:
+            self._made.append(Event("start", {"id": document["start"]}))
+        elif "finish" in document:
+            self._finish = document["finish"]
+            self._made.append(Event("finish", {"reason": self._finish}))
+        elif "end" in document:
+            self.done = True
+        return None
+
+    def end(self) -> list[Event]:
+        if self.error is None and self.response is None:
+            if self._finish is None:
+                self._fail(errors.StreamInterruptedError("the stream ended before its end mark"))
+            else:
+                self.response = self._operation.response(self._text, self._finish)
+                self._made.append(Event("end", {"response": self.response}))
+        return self._drain()
+
+    def _fail(self, error: errors.Error) -> None:
+        self.error = error
+        error.partial = self._operation.response(self._text, None)
+        self._made.append(Event("error", {"message": error.message}))
+
+    def _drain(self) -> list[Event]:
         made, self._made = self._made, []
         return made
-
-    def close(self) -> Response:
-        if self._finish is None:
-            raise self._with_partial(errors.StreamInterruptedError("the stream ended before its end mark"))
-        return self._operation.response(self._text, self._finish)
-
-    def _with_partial(self, error: errors.Error) -> errors.Error:
-        error.partial = self._operation.response(self._text, None)
-        return error
 
 
 class FakeOperation:
     def __init__(self, made: OperationPlan, who: ProviderPlan, model: str, values: Any, secrets: Any) -> None:
         self.plan, self.who, self.model, self.values, self.secrets = made, who, model, values, secrets
         self.provider, self.name = made.provider, made.name
+        self.uuid = lambda name=None: "u"
+
+    @property
+    def base_url(self) -> str:
+        return self.values.get("base_url") or self.plan.base_url({})
 
     def render(self, **fields: Any) -> HttpRequest:
         fields.pop("unsupported", None)
-        base = self.values.get("base_url") or self.plan.base_url({})
         stream = bool(fields.get("stream"))
         body = json.dumps({"model": self.model, "text": fields.get("messages"), "stream": stream}).encode()
-        request = HttpRequest("POST", base + "/chat", {"Content-Type": "application/json"}, body, stream)
+        request = HttpRequest("POST", self.base_url + "/chat", {"Content-Type": "application/json"}, body, stream)
         request.report = Report()
         request.context = {"$operation": self}
         return request
@@ -129,7 +144,9 @@ class FakeOperation:
 class FakeCatalog:
     """Quacks like engine.Catalog for one provider, `acme`."""
 
-    def __init__(self, made: OperationPlan | None = None, who: ProviderPlan | None = None, environ: Mapping[str, str] | None = None):
+    def __init__(
+        self, made: OperationPlan | None = None, who: ProviderPlan | None = None, environ: Mapping[str, str] | None = None
+    ):
         self.made = made or plan()
         self.who = who or ProviderPlan("acme", "Acme", secrets=(Declared("api_key", ("ACME_API_KEY",)),), operations=("chat",))
         self.environ = {"ACME_API_KEY": KEY} if environ is None else environ
@@ -148,7 +165,9 @@ class FakeCatalog:
     def models(self, provider: str) -> dict[str, Any]:
         return {"m1": {}}
 
-    def operation(self, target: str, operation: str, *, settings: Any, dialect: str | None = None, unsupported: str = "warn") -> Any:
+    def operation(
+        self, target: str, operation: str, *, settings: Any, dialect: str | None = None, unsupported: str = "warn"
+    ) -> Any:
         bound = bind(self.who, settings or {}, self.environ)
         return FakeOperation(self.made, self.who, target.partition("/")[2], bound.values, bound.secrets)
 

@@ -55,8 +55,8 @@ def _failure(error: BaseException) -> SendFailure:
     if isinstance(error, aiohttp.ClientPayloadError):
         return SendFailure("connection", "the server closed the connection before the answer was complete")
     if isinstance(error, (aiohttp.ClientResponseError, aiohttp.http_exceptions.HttpProcessingError)):
-        text = str(error)
-        if "more than" in text or "too long" in text or "LineTooLong" in type(error).__name__:
+        text = str(error).lower()
+        if "more than" in text or "too many" in text or "too long" in text or isinstance(error, aiohttp.http_exceptions.LineTooLong):
             return SendFailure("limit", "the reply's headers are too long")
         return SendFailure("protocol", "the reply is not valid HTTP")
     if isinstance(error, ValueError):
@@ -109,7 +109,8 @@ class AiohttpTransport:
     async def open(self, request: HttpRequest, route: Route, timing: Timing) -> AiohttpReply:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # sockets of a loop that has ended are dead
-            self._loop, self._sessions = loop, {}
+            await self._forget()
+            self._loop = loop
         session = self._sessions.get((route.public, timing.connect)) or self._session(route.public, timing.connect)
         options: dict[str, Any] = {}
         try:
@@ -148,6 +149,16 @@ class AiohttpTransport:
         except SendFailure:
             response.close()
             raise
+
+    async def _forget(self) -> None:
+        """Drop the sessions of a loop that has ended."""
+        ended = self._loop is not None and self._loop.is_closed()
+        sessions, self._sessions = list(self._sessions.values()), {}
+        for session in sessions if ended else ():
+            try:
+                await session.close()
+            except RuntimeError:
+                pass
 
     def _session(self, public: bool, connect: float) -> aiohttp.ClientSession:
         resolver = _PublicResolver() if public else None
