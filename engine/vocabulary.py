@@ -90,6 +90,7 @@ MESSAGE = _shape(
     parts=PARTS,
     content=PARTS,  # parts without thinking and tool calls
     result_parts=PARTS,  # of a tool message: the parts of its result
+    run_media=PARTS,  # of the last tool message of a run: the media in the results of the whole run
     thinking_parts=PARTS,
     tool_calls=PARTS,
     plain=BOOL,  # exactly one text part with nothing but its text
