@@ -62,11 +62,11 @@ def normalize(
     `$warnings` lists what was left out, if anything. `now` and `uuid` are the clock and the source of ids of the call.
     Raises ConfigError for a keyword nobody knows and for values that make no sense, LimitError past a size limit.
     """
-    known = _NAMES.get(operation) or names(operation)
-    given = fields
-    if not known.issuperset(fields) or None in fields.values():
-        given = _known(operation, fields, known)
     try:
+        known = _NAMES.get(operation) or names(operation)
+        given = fields
+        if not known.issuperset(fields) or None in fields.values():
+            given = _known(operation, fields, known)
         if operation in _CHATS and (operation != "realtime" or "messages" in given):
             return chat(given, reads, _ALL if part_reads is None else part_reads)
         return other(operation, given, ALIASES.get(operation, {}))

@@ -9,10 +9,17 @@ from engine.call.normalize.choices import read_choice, read_format, read_reasoni
 from engine.call.normalize.messages import read_messages
 from engine.call.normalize.pairing import pair
 from engine.call.normalize.parts import Notes, mapping_of
-from engine.call.normalize.views import dress, place, prefill_of, turns_of
+from engine.call.normalize.views import dress, gather_media, place, prefill_of, turns_of
 from engine.errors import ConfigError
 
+_WIDE = frozenset(("content", "text_only"))
+#: fields with more than one spelling
+_SETTINGS = frozenset([
+    "max_completion_tokens", "stop", "functions", "function_call", "tools", "server_tools", "tool_choice",
+    "response_format", "stream_options", "reasoning", "reasoning_effort", "thinking", "thinking_budget",
+])  # fmt: skip
 _PLAIN = {"type", "text"}
+_SYSTEM = frozenset(("system", "system_parts", "system_plain"))
 _REASONING = ("reasoning", "reasoning_effort", "thinking", "thinking_budget")
 
 
@@ -20,49 +27,40 @@ def chat(fields: Mapping[str, Any], reads: frozenset[str] | None, part_reads: fr
     """The canonical request. `fields` has known names only and no None."""
     notes = Notes()
     out = dict(fields)
-    messages = read_messages(_messages(out), notes)
-    whole = False
-    for message in messages:
-        if "plain" not in message:
-            whole = True
-            break
+    given = out.get("messages")
+    if given.__class__ is not list or "system" in out or "system_parts" in out:
+        given = _messages(out)
+    messages, rest = read_messages(given, notes, not part_reads.isdisjoint(_WIDE))
     out["has_tool_history"] = False
-    if whole:
+    if rest:
         out["has_tool_history"] = pair(messages)
         dress(messages, part_reads)
-    if "content" in part_reads:
-        for message in messages:
-            if "content" not in message:
-                message["content"] = message.get("parts")
     out["messages"] = messages
-    if len(out) > 2:
+    if not _SETTINGS.isdisjoint(out):
         _settings(out, notes)
     _whole_views(out, messages, reads, part_reads)
-    if notes.warnings:
-        out["$warnings"] = notes.warnings
+    if notes:
+        out["$warnings"] = list(notes)
     return out
 
 
-def _messages(out: dict[str, Any]) -> list[Any] | str:
+def _messages(out: dict[str, Any]) -> list[Any] | tuple[Any, ...] | str:
     """What the caller said, as one list: messages (or turns), after a system text given beside them."""
     given: Any = out.get("messages")
+    turns = out.pop("turns", None)
     if given is None:
-        given = out.pop("turns", None)
-    else:
-        out.pop("turns", None)
-    system = out.pop("system_parts", None) or out.pop("system", None)
-    out.pop("system", None)
+        given = turns
+    system, parts = out.pop("system", None), out.pop("system_parts", None)
+    system = parts or system
     if given is None:
         if system is None:
             raise ConfigError("`messages` is missing: give a text or a list of messages", param="messages")
         given = []
-    if system is None:
-        return given if isinstance(given, (list, str)) else list(given) if isinstance(given, tuple) else [given]
-    if isinstance(given, str):
-        given = [{"role": "user", "content": given}]
-    elif not isinstance(given, (list, tuple)):
+    if not isinstance(given, (list, tuple, str)):
         given = [given]
-    return [{"role": "system", "content": system}, *given]
+    if system is None:
+        return given
+    return [{"role": "system", "content": system}, *([given] if isinstance(given, str) else given)]
 
 
 def _settings(out: dict[str, Any], notes: Notes) -> None:
@@ -120,17 +118,22 @@ def _whole_views(
     out: dict[str, Any], messages: list[dict[str, Any]], reads: frozenset[str] | None, part_reads: frozenset[str]
 ) -> None:
     """The views of the whole conversation."""
-    place(messages, part_reads)
+    if messages:
+        place(messages, part_reads)
+        if "run_media" in part_reads and out["has_tool_history"]:
+            gather_media(messages)
     if reads is None or "turns" in reads:
         out["turns"] = turns_of(messages)
     if reads is None or "prefill" in reads:
         text = prefill_of(messages)
         if text is not None:
             out["prefill"] = text
-    if reads is None or not reads.isdisjoint(("system", "system_parts", "system_plain")):
+    if reads is None or not reads.isdisjoint(_SYSTEM):
         system = [m for m in messages if m.get("role") == "system"]
         if system:
-            out["system"] = "\n\n".join(m["text"] for m in system if m["text"]) or None
-            parts = system[0]["parts"] if len(system) == 1 else [p for m in system for p in m["parts"]]
+            parts = system[0]["parts"]
+            if len(system) > 1:
+                parts = [p for m in system for p in m["parts"]]
+            out["system"] = "\n\n".join([m["text"] for m in system if m["text"]]) or None
             out["system_parts"] = parts
             out["system_plain"] = len(parts) == 1 and parts[0].keys() == _PLAIN

@@ -10,9 +10,12 @@ from engine.errors import ConfigError, LimitError
 
 TOOLS = 10_000
 _MODES = {"auto": "auto", "none": "none", "required": "required", "any": "required", "validated": "auto"}
-_TOOL_KEYS = frozenset(
-    "type function name description parameters input_schema inputSchema schema strict cache cache_control extra".split()
-)
+_TOOL_KEYS = frozenset([
+    "type", "function", "name", "description", "parameters", "input_schema", "inputSchema", "schema", "strict",
+    "cache", "cache_control", "extra",
+])  # fmt: skip
+_CANONICAL = frozenset(("name", "description", "parameters", "strict"))
+_NOTHING: dict[str, Any] = {}
 _OWN = frozenset(("function", "custom", None))
 #: words that mean one of the effort words
 _EFFORTS = {w: w for w in ("none", "minimal", "low", "medium", "high", "xhigh", "auto")} | {
@@ -45,6 +48,15 @@ def read_tools(given: Any, notes: Notes) -> tuple[list[dict[str, Any]], list[dic
             item = mapping_of(item, "a tool")
         kind = item.get("type")
         if kind == "function" and len(item) == 2 and (function := item.get("function")).__class__ is dict:
+            name = function.get("name")
+            if (
+                name.__class__ is str
+                and name
+                and function.keys() <= _CANONICAL
+                and (function.get("parameters", _NOTHING)).__class__ is dict
+            ):
+                tools.append(function)
+                continue
             own = item
         elif kind == "native":
             tools.append({"type": "native", "dialect": item.get("dialect"), "data": item.get("data")})
@@ -68,18 +80,7 @@ def _tool(function: dict[str, Any], item: dict[str, Any], notes: Notes) -> dict[
     if name.__class__ is not str or not name:
         raise ConfigError("a tool needs a name")
     tool: dict[str, Any] = {"name": name}
-    known = 1
-    if (value := function.get("description")) is not None:
-        tool["description"] = value
-        known += 1
-    if (value := function.get("parameters")) is not None:
-        tool["parameters"] = value
-        known += 1
-    if (value := function.get("strict")) is not None:
-        tool["strict"] = value
-        known += 1
-    if known == len(function) and len(item) == 2:
-        return tool
+    tool.update((k, function[k]) for k in ("description", "parameters", "strict") if function.get(k) is not None)
     if "parameters" not in tool:
         for key in ("input_schema", "inputSchema", "schema"):
             if function.get(key) is not None:
@@ -182,10 +183,8 @@ def read_format(given: Any) -> dict[str, Any]:
     if kind == "json_schema":
         raise ConfigError("response_format json_schema needs a `schema`")
     if (
-        given
-        and any(k in given for k in ("properties", "$ref", "$defs", "anyOf", "oneOf", "allOf", "items", "enum", "$schema"))
-        or kind in _SCHEMA_TYPES
-    ):
+        given and any(k in given for k in ("properties", "$ref", "$defs", "anyOf", "oneOf", "allOf", "items", "enum", "$schema"))
+    ) or kind in _SCHEMA_TYPES:
         return _schema_format(given, {"name": given.get("title")})
     raise ConfigError(f"response_format of type `{kind!s:.60}` is not known; use text, json_object, json_schema or a JSON Schema")
 

@@ -13,12 +13,15 @@ from engine.errors import ConfigError
 #: ending -> media type
 TYPES = {
     "png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp", "bmp": "image/bmp",
-    "tif": "image/tiff", "tiff": "image/tiff", "heic": "image/heic", "heif": "image/heif", "avif": "image/avif", "svg": "image/svg+xml",
+    "tif": "image/tiff", "tiff": "image/tiff", "heic": "image/heic", "heif": "image/heif", "avif": "image/avif",
+    "svg": "image/svg+xml",
     "mp3": "audio/mpeg", "mpga": "audio/mpeg", "wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg", "oga": "audio/ogg",
     "opus": "audio/opus", "m4a": "audio/mp4", "aac": "audio/aac", "aiff": "audio/aiff", "pcm": "audio/pcm", "pcm16": "audio/pcm",
     "mp4": "video/mp4", "m4v": "video/mp4", "mov": "video/quicktime", "mkv": "video/x-matroska", "webm": "video/webm",
-    "mpeg": "video/mpeg", "mpg": "video/mpeg", "avi": "video/x-msvideo", "wmv": "video/x-ms-wmv", "flv": "video/x-flv", "3gp": "video/3gpp",
-    "pdf": "application/pdf", "txt": "text/plain", "md": "text/markdown", "csv": "text/csv", "html": "text/html", "htm": "text/html",
+    "mpeg": "video/mpeg", "mpg": "video/mpeg", "avi": "video/x-msvideo", "wmv": "video/x-ms-wmv", "flv": "video/x-flv",
+    "3gp": "video/3gpp",
+    "pdf": "application/pdf", "txt": "text/plain", "md": "text/markdown", "csv": "text/csv", "html": "text/html",
+    "htm": "text/html",
     "xml": "text/xml", "css": "text/css", "rtf": "application/rtf", "json": "application/json", "jsonl": "application/jsonl",
     "doc": "application/msword", "xls": "application/vnd.ms-excel", "zip": "application/zip", "epub": "application/epub+zip",
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
@@ -26,10 +29,12 @@ TYPES = {
     "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
 }  # fmt: skip
 _SHORT = {
-    "audio/mpeg": "mp3", "audio/mp3": "mp3", "audio/x-wav": "wav", "audio/wave": "wav", "audio/vnd.wave": "wav", "audio/x-flac": "flac",
+    "audio/mpeg": "mp3", "audio/mp3": "mp3", "audio/x-wav": "wav", "audio/wave": "wav", "audio/vnd.wave": "wav",
+    "audio/x-flac": "flac",
     "audio/mp4": "m4a", "audio/x-m4a": "m4a", "audio/x-aiff": "aiff", "image/jpg": "jpeg", "image/svg+xml": "svg",
     "video/quicktime": "mov", "video/x-matroska": "mkv", "video/x-msvideo": "avi", "video/x-ms-wmv": "wmv", "video/x-flv": "flv",
-    "video/3gpp": "three_gp", "text/plain": "txt", "text/markdown": "md", "application/msword": "doc", "application/epub+zip": "epub",
+    "video/3gpp": "three_gp", "text/plain": "txt", "text/markdown": "md", "application/msword": "doc",
+    "application/epub+zip": "epub",
     **{v: k for k, v in TYPES.items() if v.startswith("application/vnd.")},
 }  # fmt: skip
 #: first characters of the base64 of a file -> its media type
@@ -42,7 +47,8 @@ _MAGIC = (
 #: the same for containers, by characters further in: bytes 8 to 11 of RIFF and ISO files
 _RIFF = {b"WAVE": "audio/wav", b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}
 _BRANDS = {
-    b"heic": "image/heic", b"mif1": "image/heif", b"avif": "image/avif", b"M4A ": "audio/mp4", b"qt  ": "video/quicktime", b"3gp4": "video/3gpp"
+    b"heic": "image/heic", b"mif1": "image/heif", b"avif": "image/avif", b"M4A ": "audio/mp4", b"qt  ": "video/quicktime",
+    b"3gp4": "video/3gpp",
 }  # fmt: skip
 _ZIP = "UEsDB"
 _KINDS = ("image", "audio", "video")

@@ -12,6 +12,7 @@ from engine.call.normalize.parts import EPHEMERAL, Notes, call_part, mapping_of,
 from engine.errors import ConfigError, LimitError
 
 MESSAGES = 10_000  # RELIABILITY G6
+_BARE = frozenset(("system", "user", "assistant"))
 ROLES = {
     "system": "system",
     "developer": "system",
@@ -24,36 +25,48 @@ ROLES = {
     "function": "tool",
 }
 #: keys that carry nothing to send, or that are read elsewhere
-_KNOWN = frozenset(
-    "role content parts text name tool_calls function_call tool_call_id id given_id tool_name refusal thinking_blocks reasoning_details "
-    "reasoning_content reasoning thinking is_error json result_parts cache cache_control extra audio annotations type index prefix "
-    "provider_specific_fields status created plain text_only first last prefill thinking_parts".split()
-)
+_KNOWN = frozenset([
+    "role", "content", "parts", "text", "name", "tool_calls", "function_call", "tool_call_id", "id", "given_id",
+    "tool_name", "refusal", "thinking_blocks", "reasoning_details", "reasoning_content", "reasoning", "thinking",
+    "is_error", "json", "result_parts", "cache", "cache_control", "extra", "audio", "annotations", "type", "index",
+    "prefix", "provider_specific_fields", "status", "created", "plain", "text_only", "first", "last", "prefill",
+    "thinking_parts",
+])  # fmt: skip
 
 
-def read_messages(given: Any, notes: Notes) -> list[dict[str, Any]]:
-    """Canonical messages; a text is one user message, and so is a list of parts without any message."""
+def read_messages(given: Any, notes: Notes, wide: bool) -> tuple[list[dict[str, Any]], bool]:
+    """(canonical messages, whether some still lack their views). A text is one user message.
+
+    Bare text messages, the most of all, get their views at once; `wide` says whether `content` and `text_only` are read.
+    """
     if isinstance(given, str):
-        return [{"role": "user", "parts": [{"type": "text", "text": given}], "text": given, "plain": True, "text_only": True}]
-    if not isinstance(given, (list, tuple)):
-        given = [given]
+        given = ({"role": "user", "content": given},)
     if len(given) > MESSAGES:
-        raise LimitError(f"{len(given)} messages are more than the limit of {MESSAGES}")
+        raise LimitError(f"{len(given)} messages are more than the limit of {MESSAGES}", param="messages")
     out: list[dict[str, Any]] = []
     add = out.append
+    rest = False
     for message in given:
-        if message.__class__ is dict and len(message) == 2:
-            content = message.get("content")
-            role = message.get("role")
-            if content.__class__ is str and (role == "user" or (content and role == "assistant") or role == "system"):
-                add({"role": role, "parts": [{"type": "text", "text": content}], "text": content, "plain": True, "text_only": True})
-                continue
+        if (
+            message.__class__ is dict
+            and len(message) == 2
+            and (text := message.get("content")).__class__ is str
+            and text
+            and (role := message.get("role")) in _BARE
+        ):
+            if wide:
+                parts = [{"type": "text", "text": text}]
+                add({"role": role, "parts": parts, "text": text, "plain": True, "content": parts, "text_only": True})
+            else:
+                add({"role": role, "parts": [{"type": "text", "text": text}], "text": text, "plain": True})
+            continue
+        rest = True
         try:
             _read(message, out, notes)
         except (ConfigError, LimitError) as error:
             at = next(i for i, m in enumerate(given) if m is message)
             raise type(error)(f"messages[{at}]: {error.message}", param="messages") from None
-    return out
+    return out, rest
 
 
 def _read(message: Any, out: list[dict[str, Any]], notes: Notes) -> None:

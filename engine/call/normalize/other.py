@@ -39,8 +39,8 @@ def other(operation: str, fields: Mapping[str, Any], aliases: Mapping[str, str])
     step = _STEPS.get(operation)
     if step is not None:
         step(out, notes)
-    if notes.warnings:
-        out["$warnings"] = notes.warnings
+    if notes:
+        out["$warnings"] = list(notes)
     return out
 
 

@@ -20,21 +20,19 @@ assert PART.fields is not None
 _FIELDS = frozenset(PART.fields) | {"extra"}
 
 
-class Notes:
+class Notes(list[str]):
     """What was left out on the way, as sentences for the report."""
 
-    __slots__ = ("warnings",)
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
+    __slots__ = ()
 
     def left_out(self, item: Mapping[str, Any], known: frozenset[str], label: str) -> None:
         """Say which keys of `item` mean nothing here; keys without a value mean nothing anywhere."""
         for key in item.keys() - known:
-            if item[key] not in (None, [], {}, ""):
-                sentence = f"`{key!s:.60}` of {label} was left out: it has no neutral meaning"
-                if sentence not in self.warnings:
-                    self.warnings.append(sentence)
+            value = item[key]
+            if value is not None and value != [] and value != {} and value != "":
+                sentence = f"`{key:.60}` of {label} was left out: it has no neutral meaning"
+                if sentence not in self:
+                    self.append(sentence)
 
 
 def mapping_of(item: Any, what: str) -> dict[str, Any]:
@@ -123,9 +121,10 @@ def _text(item: dict[str, Any], notes: Notes, depth: int) -> dict[str, Any]:
     return part
 
 
-_TEXT = frozenset(
-    "type text content role citations signature signed_by id item_id cache cache_control extra annotations logprobs".split()
-)
+_TEXT = frozenset([
+    "type", "text", "content", "role", "citations", "signature", "signed_by", "id", "item_id", "cache",
+    "cache_control", "extra", "annotations", "logprobs",
+])  # fmt: skip
 
 
 def _refusal(item: dict[str, Any], notes: Notes, depth: int) -> dict[str, Any]:
@@ -160,9 +159,10 @@ def _engine_media(kind: str | None) -> Callable[[dict[str, Any], Notes, int], di
     return read
 
 
-_FLAT = frozenset(
-    "type url uri data bytes file_id media_type mime_type format filename name via size source title cache cache_control".split()
-)
+_FLAT = frozenset([
+    "type", "url", "uri", "data", "bytes", "file_id", "media_type", "mime_type", "format", "filename", "name", "via",
+    "size", "source", "title", "cache", "cache_control",
+])  # fmt: skip
 _KEPT = ("detail", "id", "item_id", "citations", "signature", "transcript", "number", "signed_by", "text", "extra")
 
 
@@ -232,9 +232,10 @@ def _nested(kind: str | None, *keys: str) -> Callable[[dict[str, Any], Notes, in
     return read
 
 
-_INNER = frozenset(
-    "url file_url uri data file_data file_id media_type mime_type format filename detail document_name image_url".split()
-)
+_INNER = frozenset([
+    "url", "file_url", "uri", "data", "file_data", "file_id", "media_type", "mime_type", "format", "filename",
+    "detail", "document_name", "image_url",
+])  # fmt: skip
 
 
 def _thinking(item: dict[str, Any], notes: Notes, depth: int) -> dict[str, Any]:
@@ -373,11 +374,13 @@ READERS: dict[str, Callable[[dict[str, Any], Notes, int], dict[str, Any]]] = {
     "image": _engine_media("image"), "audio": _engine_media("audio"), "video": _engine_media("video"),
     "document": _engine_media("document"), "media": _engine_media(None),
     "image_url": _nested("image", "image_url"), "input_image": _nested("image"), "video_url": _nested("video", "video_url"),
-    "input_video": _nested("video", "input_video"), "audio_url": _nested("audio", "audio_url"), "input_audio": _nested("audio", "input_audio"),
+    "input_video": _nested("video", "input_video"), "audio_url": _nested("audio", "audio_url"), "input_audio": _nested("audio",
+    "input_audio"),
     "file": _nested(None, "file"), "input_file": _nested(None), "file_url": _nested(None, "file_url"),
     "document_url": _nested("document", "document_url"),
     "thinking": _thinking, "redacted_thinking": _thinking, "reasoning": _thinking,
-    "tool_call": _tool_call, "tool_use": _tool_call, "server_tool_use": _tool_call, "function_call": _tool_call, "function": _tool_call,
+    "tool_call": _tool_call, "tool_use": _tool_call, "server_tool_use": _tool_call, "function_call": _tool_call,
+    "function": _tool_call,
     "tool_result": _tool_result, "function_call_output": _tool_result,
     "json": _json,
     "native": _native,

@@ -11,11 +11,9 @@ from typing import Any
 from engine.call.json import JsonError, loads
 from engine.call.normalize.media import format_of
 from engine.call.normalize.parts import arguments_of, json_text, text_of_document
-from engine.errors import LimitError
 from engine.vocabulary import MEDIA_TYPES
 
 _BARE = {"type", "text"}
-_JSON_DEPTH = 8
 
 
 def dress(messages: list[dict[str, Any]], reads: frozenset[str]) -> None:
@@ -87,7 +85,7 @@ def dress_part(part: dict[str, Any], reads: frozenset[str], depth: int = 0) -> N
         value = next((p["json"] for p in inner if p["type"] == "json"), None)
         if value is not None and not text:
             text = next(p["text"] for p in inner if p["type"] == "json")
-        elif value is None and "json" in reads and text[:1] in ("{", "[") or text[:1].isspace():
+        elif value is None and "json" in reads and text.lstrip()[:1] in ("{", "["):
             value = _parsed(text)
         part["text"] = text
         part["json"] = value
@@ -115,39 +113,42 @@ def _parsed(text: str) -> Any:
 
 
 def turns_of(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """No system messages, runs of one side joined; tool results are the user's. Native items stand alone."""
+    """No system messages, runs of one side joined; tool results are the user's. Native items stand alone.
+
+    A message that is a turn by itself is its own turn: it has all a turn has.
+    """
     turns: list[dict[str, Any]] = []
     add = turns.append
-    last: dict[str, Any] | None = None
     side = ""
     for message in messages:
         role = message.get("role")
         if role == "system":
             continue
-        if role is None:
-            add(message)
-            last, side = None, ""
-            continue
         if role == "tool":
             role = "user"
-        if role == side and last is not None:
-            last["parts"] = last["parts"] + message["parts"]
-            last["plain"] = False
-            if message["role"] != "tool" and message["text"]:
-                last["text"] = f"{last['text']}\n\n{message['text']}" if last["text"] else message["text"]
-        elif message["role"] == "tool":
-            last = {"role": "user", "parts": message["parts"], "plain": False, "text": None}
-            add(last)
-            side = role
-        else:
-            last = {"role": role, "parts": message["parts"], "plain": message["plain"], "text": message["text"]}
-            add(last)
-            side = role
-        if "extra" in message and message["role"] != "tool":
-            last["extra"] = {**last.get("extra", {}), **message["extra"]}
-    if turns:
+        if role != side or role is None:
+            add(message if role != "user" or message["role"] == "user" else _tool_turn(message))
+            side = role or ""
+            continue
+        last = turns[-1]
+        text = message["text"] if message["role"] != "tool" else None
+        joined = {
+            "role": role,
+            "parts": last["parts"] + message["parts"],
+            "text": f"{last['text']}\n\n{text}" if last["text"] and text else last["text"] or text,
+            "plain": False,
+        }
+        extra = {**last.get("extra", {}), **(message.get("extra", {}) if message["role"] != "tool" else {})}
+        if extra:
+            joined["extra"] = extra
+        turns[-1] = joined
+    if turns and "last" not in turns[-1]:
         turns[-1] = {**turns[-1], "last": True}
     return turns
+
+
+def _tool_turn(message: dict[str, Any]) -> dict[str, Any]:
+    return {"role": "user", "parts": message["parts"], "text": None, "plain": False}
 
 
 def place(messages: list[dict[str, Any]], reads: frozenset[str]) -> None:
@@ -161,6 +162,21 @@ def place(messages: list[dict[str, Any]], reads: frozenset[str]) -> None:
     messages[-1]["last"] = True
 
 
+def gather_media(messages: list[dict[str, Any]]) -> None:
+    """Add `run_media` to the last message of each run of tool messages, for wires whose results are text only, in place."""
+    run: list[dict[str, Any]] = []
+    last: dict[str, Any] | None = None
+    for message in [*messages, {}]:
+        if message.get("role") == "tool":
+            last = message
+            if not message["text_only"]:
+                run += [p for p in message["result_parts"] if p["type"] in MEDIA_TYPES]
+        elif last is not None:
+            if run:
+                last["run_media"], run = run, []
+            last = None
+
+
 def prefill_of(messages: list[dict[str, Any]]) -> str | None:
     """The text of a last assistant message that the model shall go on with."""
     last = messages[-1] if messages else None
@@ -168,9 +184,3 @@ def prefill_of(messages: list[dict[str, Any]]) -> str | None:
         return None
     text = last["text"]
     return text if isinstance(text, str) and text else None
-
-
-def limit(count: int, most: int, what: str) -> None:
-    """LimitError when there is more of something than the engine handles."""
-    if count > most:
-        raise LimitError(f"{count} {what} are more than the limit of {most}")
