@@ -27,7 +27,7 @@ class Problem:
         return f"{self.mark}: {self.severity}[{self.rule}]: {self.message}{tail}{origin}"
 
     def to_dict(self) -> dict[str, Any]:
-        out = {"rule": self.rule, "severity": self.severity, "message": self.message, "suggestion": self.suggestion}
+        out: dict[str, Any] = {"rule": self.rule, "severity": self.severity, "message": self.message, "suggestion": self.suggestion}
         out.update(file=self.mark.file, line=self.mark.line, column=self.mark.column)
         out["origin"] = str(self.origin) if self.origin else None
         return {k: v for k, v in out.items() if v is not None}
