@@ -14,6 +14,9 @@ from engine.vocabulary import OPERATIONS
 if TYPE_CHECKING:
     from engine.catalog import Catalog
 
+#: inherited examples speak of a model no pattern is meant for: patches of single models bring examples of their own
+NEUTRAL_MODEL = "m"
+
 
 @dataclass(slots=True)
 class Case:
@@ -34,13 +37,14 @@ def cases(catalog: Catalog, provider: str, variant: str | None = None) -> list[C
     node = catalog.provider(provider)
     if node is None:
         return []
-    own = list(_listed(node)) + list(_listed(catalog.example_file("providers", provider)))
+    own = [(None, e) for e in [*_listed(node), *_listed(catalog.example_file("providers", provider))]]
+    own += [(operation, e) for operation in OPERATIONS for e in _listed(node.get(operation))]
     out = []
-    for example in own:
+    for operation, example in own:
         plain = example.plain()
         if plain.get("variant") == variant:
-            line = example.mark.line
-            out.append(Case(plain, str(plain.get("operation", "chat")), provider, line=line, variant=variant))
+            name = str(operation or plain.get("operation", "chat"))
+            out.append(Case(plain, name, provider, line=example.mark.line, variant=variant))
     for operation in OPERATIONS:
         out.extend(_inherited(catalog, provider, operation, variant))
     return out
@@ -56,13 +60,12 @@ def _inherited(catalog: Catalog, provider: str, operation: str, variant: str | N
     from engine.spec.extend import dialect_tree, matching_patches, operation_tree
 
     problems = Problems()
-    model = catalog.plan(provider).default_model or "m"
     base = catalog.tree(provider)
-    patches = matching_patches(base, model, variant)
+    patches = matching_patches(base, NEUTRAL_MODEL, variant)
     tree, chain = operation_tree(catalog, base, operation, patches, problems)
     if tree is None or not chain:
         return
-    root = catalog.tree(provider, model, variant)
+    root = catalog.tree(provider, NEUTRAL_MODEL, variant)
     skips = {k: str(v.value) for k, v in (tree.get("skip_examples") or Node({})).items()}
     for dialect in chain:
         found = dialect_examples(catalog, dialect)
@@ -74,29 +77,8 @@ def _inherited(catalog: Catalog, provider: str, operation: str, variant: str | N
         differs = deviations(spoken, tree, shared_headers=root.get("headers"), shared_query=root.get("query"))
         for example in found:
             plain = example.plain()
-            request = plain.get("request")
-            if isinstance(request, dict) and "model" not in plain:
-                # patches follow the model: an inherited example speaks about the provider's default model
-                plain["request"] = {**request, "model": model}
-                plain = _rename_model(plain, request.get("model"), model)
             name = str(plain.get("name"))
             yield Case(plain, operation, dialect, True, differs, skips.get(name), example.mark.line, variant)
-
-
-def _rename_model(example: dict[str, Any], old: Any, new: str) -> dict[str, Any]:
-    """The example with its model's name exchanged wherever it is sent (body and path)."""
-    sends = example.get("sends")
-    if old is None or not isinstance(sends, dict):
-        return example
-    sends = dict(sends)
-    body = sends.get("body")
-    if isinstance(body, dict) and body.get("model") == old:
-        sends["body"] = {**body, "model": new}
-    if isinstance(sends.get("path"), str):
-        from urllib.parse import quote
-
-        sends["path"] = sends["path"].replace(f"/{quote(str(old), safe='/:@')}", f"/{quote(new, safe='/:@')}")
-    return {**example, "sends": sends}
 
 
 def _listed(node: Node | None) -> Iterator[Node]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 FROZEN_NOW = 1767225600.0  # 2026-01-01T00:00:00Z, where an example gives no time of its own
 FIXED_ID = "00000000-0000-4000-8000-000000000000"
+_WORDS = ("x", "example", "us-east-1", "1", FIXED_ID)
 
 
 def given_operation(catalog: Catalog, target: str, operation: str, given: Mapping[str, Any] | None = None) -> Operation:
@@ -31,12 +33,17 @@ def dummy_settings(who: ProviderPlan) -> dict[str, Any]:
     """A value for everything a provider requires."""
     settings: dict[str, Any] = {}
     for variable in who.variables:
-        if variable.required:
-            settings[variable.name] = variable.values[0] if variable.values else "x"
+        if variable.required or (variable.default is not None and variable.default({}) is None):
+            settings[variable.name] = variable.values[0] if variable.values else _fitting(variable.pattern)
     settings.update({s.name: "k" for s in who.secrets if not s.optional and s.format != "json"})
     if who.base_url is not None:
         settings["base_url"] = "http://localhost:8000/v1"
     return settings
+
+
+def _fitting(pattern: str | None) -> str:
+    """A word that a variable's pattern takes."""
+    return next((word for word in _WORDS if pattern is None or re.fullmatch(pattern, word)), _WORDS[0])
 
 
 def signed(operation: Operation, request: HttpRequest) -> HttpRequest:

@@ -121,7 +121,7 @@ class Simulator:
             base = urlsplit(operation.base_url).path.rstrip("/")
             path = url.path.removeprefix(base)
             pattern = re.escape(path).replace(re.escape(quote(self.model, safe="")), "[^/]+(?:/[^/]+)*?")
-            query = frozenset(parse_qsl(url.query))
+            query = frozenset(pair for pair in parse_qsl(url.query) if self.model not in pair[1])
             yield _Answer(operation, example, sent.method, re.compile(pattern), query, _shape(_document(sent.body)), streamed)
 
 
