@@ -172,7 +172,7 @@ OUTPUTS: dict[str, tuple[tuple[str, ...], str | None]] = {
         ("start", "id model created", None),
         ("text", "text full index signature", "text"),
         ("thinking", "text full signature redacted id index", None),
-        ("tool_call", "index id name arguments full_arguments signature server", None),
+        ("tool_call", "index id name arguments full_arguments at piece signature server", None),
         ("citation", "url title text start end source index", None),
         ("media", "type media_type data url id text index", None),
         ("native", "data index", "data"),

@@ -179,6 +179,8 @@ class Accumulator:
         elif full is not None:
             block.arguments = full
             block.pieces.clear()
+        if fields.get("at") is not None:
+            block.put(fields["at"], fields.get("piece"))
         if fields.get("signature") is not None:
             block.signature = (block.signature or "") + text_of(fields["signature"])
         if fields.get("server"):

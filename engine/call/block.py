@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from engine.call.assemble import assemble
 from engine.call.json import JsonError, dumps, loads
 from engine.call.media import join_base64
 from engine.call.thinking_tags import TagCutter
@@ -14,7 +15,7 @@ from engine.types import Citation, Part
 class Block:
     """One part in the making. `pieces` are texts, argument texts or base64, joined once at the end."""
 
-    __slots__ = ("arguments", "citations", "fields", "id", "name", "ordinal", "pieces", "redacted", "server", "signature", "type")
+    __slots__ = ("arguments", "assembled", "citations", "fields", "id", "name", "ordinal", "pieces", "redacted", "server", "signature", "type")
 
     def __init__(self, type: str) -> None:
         self.type = type
@@ -24,6 +25,7 @@ class Block:
         self.signature: str | None = None
         self.redacted: str | None = None
         self.arguments: Any = None  # given as a whole: a mapping or a list
+        self.assembled = False  # the arguments come in pieces with places; only the end tells that they are whole
         self.server = False
         self.ordinal = 0  # of a call: its place among the calls of the candidate
         self.citations: list[Citation] | None = None
@@ -37,6 +39,12 @@ class Block:
     def sealed(self) -> bool:
         """A signed or encrypted block is finished: what follows without an index is a new one."""
         return self.signature is not None or self.redacted is not None
+
+    def put(self, at: Any, piece: Any) -> None:
+        """A piece of the arguments at its place."""
+        if not self.assembled:
+            self.assembled, self.arguments = True, dict(self.arguments) if isinstance(self.arguments, dict) else {}
+        assemble(self.arguments, at, piece)
 
     def read_arguments(self) -> tuple[Any, str, bool]:
         """(parsed arguments, their JSON text, whether they are valid). No arguments are `{}`."""
@@ -52,7 +60,7 @@ class Block:
     def complete(self) -> bool:
         """Whether a call's arguments are surely whole although the stream was cut."""
         if not self.pieces:
-            return self.arguments is not None
+            return self.arguments is not None and not self.assembled
         parsed, _, valid = self.read_arguments()
         return valid and isinstance(parsed, dict)
 
