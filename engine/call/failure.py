@@ -137,13 +137,14 @@ def failure(
     code, type = _name(told.get("code")), _name(told.get("type"))
     if type is None and _TYPE_HEADER in found:
         type = found[_TYPE_HEADER].split(":", 1)[0].strip() or None
-    kind = _kind(plan.errors, inside, code, type, message, counts.whole(told.get("status")))
+    stated = counts.whole(told.get("status"))
+    kind = _kind(plan.errors, inside, code, type, message, stated)
     error = errors.for_kind(kind)(
         message or _bare(status),
         provider=plan.provider,
         model=model,
         operation=plan.name,
-        status=status,
+        status=stated or status if inside is None else status,  # a 200 that holds an error may say what it should have been
         code=code,
         type=type,
         param=_name(told.get("param")),
