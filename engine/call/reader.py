@@ -18,6 +18,7 @@ from engine.types import Event, Response
 _LIMITS = DecodeLimits()
 _SPACE = b"\xef\xbb\xbf \t\r\n"
 _DONE = b"[DONE]"
+_SHORT = 16  # a `[DONE]` with white space around it is shorter
 _BEATS = frozenset((b"ping", b"heartbeat", b"keepalive", b"keep-alive", b"[heartbeat]", b"[ping]"))
 _BEAT_EVENTS = frozenset(("ping", "heartbeat", "keepalive", "keep-alive"))
 _EVENT_KEYS = ("type", "event", "event_type")  # where a document names its event if the framing does not
@@ -71,19 +72,25 @@ class Reader:
             return []
         self._size += len(data)
         try:
-            if self._size > self.limits.stream:
-                raise errors.for_kind("limit")(f"the stream is larger than {self.limits.stream} bytes")
             if not self._known:
                 data = self._recognise(data)
             if self._whole is not None:
                 self._keep_whole(data)
-            elif data:
-                self._frames(self._decoder.feed(data))
+            elif self._size > self.limits.stream:
+                raise errors.for_kind("limit")(f"the stream is larger than {self.limits.stream} bytes")
+            else:
+                frames = self._decoder.feed(data)
+                if frames:
+                    self._frames(frames)
         except errors.Error as error:
             self._fail(error)
         except RecursionError:
             self._fail(errors.for_kind("limit")("the answer is nested too deep"))
-        return self._drain()
+        into = self._into
+        events = into.events
+        if events:
+            into.events = []
+        return events
 
     def end(self) -> list[Event]:
         """The bytes have ended: the last events, then `end` with the Response, or `error`."""
@@ -172,13 +179,14 @@ class Reader:
             self._audio(frames)
             return
         emit, unknown, ends, plain = into.emit, into.unknown, self.stream.end, self._plain
+        text_frames = self.stream.data == "text"
         for frame in frames:
             event, data, exception = frame
-            if data == _DONE or data.strip() == _DONE:
+            if len(data) < _SHORT and data.strip() == _DONE:
                 self.done = True
                 return
             try:
-                document = loads_event(data) if self.stream.data != "text" else data.decode("utf-8", "replace")
+                document = data.decode("utf-8", "replace") if text_frames else loads_event(data)
             except JsonLimitError as error:
                 raise errors.for_kind("limit")(str(error)) from None
             except JsonError:
@@ -186,7 +194,15 @@ class Reader:
                     continue
                 text = data.decode("utf-8", "replace")
                 raise errors.for_kind("protocol")(f"an event of the stream is not JSON: {text[:_PREVIEW]}", raw=text) from None
-            if plain and not exception and event != "error" and document.__class__ is dict and _harmless(document):
+            if (
+                plain
+                and document.__class__ is dict
+                and "error" not in document
+                and document.get("type") != "error"  # the usual signs, see `is_error`
+                and document.get("object") != "error"
+                and event != "error"
+                and not exception
+            ):
                 try:
                     mapping(document, emit, event, unknown)
                 except Exception as error:
@@ -288,11 +304,6 @@ class Reader:
     def _drain(self) -> list[Event]:
         events, self._into.events = self._into.events, []
         return events
-
-
-def _harmless(document: dict[str, Any]) -> bool:
-    """No sign of an error in any usual style (see `is_error`)."""
-    return "error" not in document and document.get("type") != "error" and document.get("object") != "error"
 
 
 def error_of(plan: OperationPlan, status: int, headers: Mapping[str, Any] | None, body: bytes, now: float = 0.0) -> errors.Error:

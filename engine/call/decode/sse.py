@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.call.decode.frame import DecodeLimits, Frame, Tail, too_large
 
 _BOM = b"\xef\xbb\xbf"
+_new: Callable[..., Frame] = tuple.__new__  # a third of the time of Frame(...)
 
 
 class Sse:
@@ -13,12 +16,24 @@ class Sse:
     def __init__(self, limits: DecodeLimits) -> None:
         self._limits = limits
         self._tail = Tail(limits.event)
+        self._small = min(4096, limits.event, limits.line)
         self._last = b""  # the last byte that was kept, to see a blank line that is cut in two
         self._after_cr = False
         self._start: bytes | None = b""  # the first bytes, until it is known whether they are a byte-order mark
 
     def feed(self, data: bytes) -> list[Frame]:
         """Frames that are complete now."""
+        if (  # one whole event of one data line: what most pieces are
+            data[:6] == b"data: "
+            and data.find(b"\n") == len(data) - 2 > 6
+            and data[-1] == 10
+            and not self._tail.size
+            and self._start is None
+            and not self._after_cr
+            and b"\r" not in data
+            and len(data) < self._small
+        ):
+            return [_new(Frame, (None, data[6:-2], False))]
         if self._start is not None:
             data = self._start + data
             if len(data) < 3 and _BOM.startswith(data):
@@ -66,7 +81,7 @@ class Sse:
                 self._measure(block)
             if block[:6] == b"data: " and b"\n" not in block:
                 if len(block) > 6:
-                    frames.append(Frame(None, block[6:]))
+                    frames.append(_new(Frame, (None, block[6:], False)))
             elif block:
                 _lines(block, frames)
         return frames
