@@ -12,7 +12,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from engine.cli.parser import parser
     from engine.errors import Error, SpecError
 
-    arguments = parser().parse_args(argv)
+    top = parser()
+    arguments, rest = top.parse_known_args(argv)
+    if rest and hasattr(arguments, "prompt") and not any(word.startswith("-") for word in rest):
+        arguments.prompt += rest  # words of the prompt behind an option
+    elif rest:
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return int(arguments.run(arguments) or 0)
     except SpecError as error:

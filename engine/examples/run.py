@@ -132,7 +132,8 @@ def stream_bytes(operation: Operation, example: Mapping[str, Any]) -> bytes | No
     A frame is a JSON document, a text (sent as it is), or `{event: name, data: document}`.
     """
     if isinstance(example.get("stream"), str):
-        return str(example["stream"]).encode()
+        text = str(example["stream"])
+        return (text if text.endswith("\n\n") else text + "\n").encode()  # a YAML block ends in one line end, an event in two
     frames = example.get("frames")
     if frames is None:
         return None
