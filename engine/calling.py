@@ -48,7 +48,7 @@ class _Provider:
 class _Target:
     """An operation bound to this client's settings, with what its calls need ready."""
 
-    __slots__ = ("bucket", "credentials", "limits", "missing", "name", "operation", "provider", "route")
+    __slots__ = ("bucket", "credentials", "limits", "missing", "name", "operation", "provider", "refusal", "route")
 
     def __init__(self, operation: Operation, provider: _Provider, limits: Limits, route: Route) -> None:
         settings = provider.settings
@@ -62,6 +62,7 @@ class _Target:
             *({**operation.secrets, **extra} for extra in settings.keys),
         ]
         self.bucket = provider.buckets.setdefault(str(operation.values.get("base_url", "")), Bucket())
+        self.refusal = several_exchanges(operation)
         self.missing = missing_credential(operation.who, operation.plan.auth, operation.secrets, settings.base_url is not None)
 
 
@@ -187,7 +188,8 @@ class Caller:
             limits = limits.with_({k: v for k, v in changes.items() if v is not None})
         deadline = Deadline(self._clock, limits.deadline)
         bound = target.operation
-        refuse_several_exchanges(bound)
+        if target.refusal is not None:
+            raise UnsupportedError(target.refusal, provider=bound.provider, operation=bound.name)
         wanted = fields.get("response_format")
         if wanted is not None or "tools" in fields:
             wanted = _typed(fields)
@@ -318,15 +320,12 @@ def _typed(fields: dict[str, Any]) -> Any:
     return wanted
 
 
-def refuse_several_exchanges(operation: Operation) -> None:
-    """Jobs, sockets and calls with forerunners need more than one exchange, which a plain call does not make."""
+def several_exchanges(operation: Operation) -> str | None:
+    """Why a plain call cannot do this: jobs, sockets and calls with forerunners need more than one exchange. None if it can."""
     plan = operation.plan
     if plan.fields.get("job") or plan.fields.get("realtime") or plan.call.before or plan.upload:
-        raise UnsupportedError(
-            f"{plan.name} takes more than one exchange here, which a plain call does not make",
-            provider=operation.provider,
-            operation=plan.name,
-        )
+        return f"{plan.name} takes more than one exchange here, which a plain call does not make"
+    return None
 
 
 def _provider_limits(declared: Mapping[str, float], changes: Mapping[str, Any]) -> Limits:

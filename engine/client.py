@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from engine.call.flow import Call, streamed, whole
 from engine.calling import INTERRUPT, Caller, _leaving
 from engine.errors import ConfigError, Error, UnsupportedError
 from engine.faces import AsyncFace, Face, named
@@ -19,7 +20,6 @@ from engine.vocabulary import OPERATIONS
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from engine.call.flow import Call
     from engine.call.send.drive import AsyncDriver, Driver
     from engine.types import HttpRequest, Response
 
@@ -133,8 +133,6 @@ class Client(Caller):
         call: Call | None = None
         problem: Error
         try:
-            from engine.call.flow import whole
-
             call = self._prepare(operation, model, named(operation, given, fields), False)
             response: Response = self._driver.run(whole(call))
             return response
@@ -146,8 +144,6 @@ class Client(Caller):
         restart = _restart(fields)
 
         def start() -> tuple[Any, Any]:
-            from engine.call.flow import streamed
-
             call = self._prepare(operation, model, named(operation, given, fields), True)
             return call, self._driver.stream(streamed(call, restart))
 
@@ -251,8 +247,6 @@ class AsyncClient(Caller):
         call: Call | None = None
         problem: Error
         try:
-            from engine.call.flow import whole
-
             call = self._prepare(operation, model, named(operation, given, fields), False)
             response: Response = await self._driver.run(whole(call))
             return response
@@ -264,8 +258,6 @@ class AsyncClient(Caller):
         restart = _restart(fields)
 
         def start() -> tuple[Any, Any]:
-            from engine.call.flow import streamed
-
             call = self._prepare(operation, model, named(operation, given, fields), True)
             return call, self._driver.stream(streamed(call, restart))
 

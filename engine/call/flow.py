@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from engine.call.auth import sign
 from engine.call.send import Route, SendFailure, Timing
 from engine.call.send.body import Body
 from engine.call.step import Alone, Answer, Deliver, Drain, Exchange, Flow, Open, Read, Shut, Wait
 from engine.errors import Error, ProtocolError, StreamInterruptedError, TimeoutError
 from engine.reliability.attempts import Attempts
 from engine.reliability.deadline import Clock, Timer
+from engine.secret import reveal
 from engine.types import Event, HttpRequest, Response
 
 __all__ = ["Call", "streamed", "whole"]
@@ -55,7 +57,12 @@ class Call:
         """Limits of an exchange that may take this long, within the deadline."""
         limits, deadline = self.attempts.limits, self.attempts.deadline
         left = max(0.0, deadline.left())
-        return Timing(min(limits.connect, left), min(limits.send, left), Timer(deadline.until(seconds), self.clock.monotonic), limits.header_bytes)
+        return Timing(
+            min(limits.connect, left),
+            min(limits.send, left),
+            Timer(deadline.until(seconds), self.clock.monotonic),
+            limits.header_bytes,
+        )
 
     def exchange(self, request: HttpRequest, seconds: float) -> Exchange:
         limits = self.attempts.limits
@@ -63,12 +70,11 @@ class Call:
 
     def signing(self) -> Flow:
         """The signing generator of CALL's auth, for the key in use. Secrets are opened here and nowhere else."""
-        from engine.call.auth import sign
-        from engine.secret import reveal
-
         operation, key, request = self.operation, self.attempts.key, self.request
         values = {**operation.values, **reveal(self.credentials[key]), "$uuid": operation.uuid}
-        copy = HttpRequest(request.method, request.url, dict(request.headers), request.body, request.stream)
+        copy = HttpRequest(
+            request.method, request.url, dict(request.headers), request.body, request.stream, request.report, request.context
+        )
         base_url = operation.base_url if self.refreshable() else None
         return sign(operation.plan.auth, copy, values, self.clock.time(), self.tokens[key], plan=operation.plan, base_url=base_url)
 
@@ -134,6 +140,7 @@ def whole(call: Call) -> Flow:
         except Error as raised:
             error, unsent = raised, not signed
         else:
+            attempts.answered()
             attempts.succeeded()
             call.finish(response)
             return response
@@ -159,7 +166,6 @@ def streamed(call: Call, restart: bool = False) -> Flow:
         except Error as raised:
             error, unsent = raised, not run.signed
         else:
-            attempts.succeeded()
             return response
         if run.reply is not None:
             yield Shut(run.reply)
@@ -217,7 +223,9 @@ class _Run:
             raise self._error(reader.error, failure)
         response: Response = reader.response
         call.finish(response)
-        yield Deliver(last if self.shown else self._open_gate(last))
+        events = last if self.shown else self._open_gate(last)
+        attempts.succeeded()
+        yield Deliver(events)
         return response
 
     def _read(self, reader: Any, timer: Timer) -> Flow:

@@ -93,11 +93,11 @@ def test_r6_the_budget_runs_dry_and_refills() -> None:
     run = attempts(bucket=bucket)
     for _ in range(5):
         run.begin()
-        run.succeeded()
+        run.answered()
     assert bucket.tokens == 5
     run = attempts(bucket=bucket)
     assert fail(run, "server")[0] == "again" and bucket.tokens == 0
-    run.succeeded()
+    run.answered()
     assert bucket.tokens == 5 and Bucket.cost("timeout") == 10
 
 
