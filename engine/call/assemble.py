@@ -1,8 +1,9 @@
-"""Tool arguments that arrive in pieces, each with its place: `$.items[0].name` and a piece of the text there (SPEC_LANGUAGE 7.2)."""
+"""Tool arguments that arrive in pieces, each with its place: `$.items[0].name` and a piece of its text (SPEC_LANGUAGE 7.2)."""
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 from engine import errors
@@ -18,7 +19,7 @@ def assemble(arguments: dict[str, Any], at: Any, piece: Any) -> None:
     """
     steps = _steps(at)
     holder: Any = arguments
-    for step, following in zip(steps, steps[1:]):
+    for step, following in pairwise(steps):
         holder = _entry(holder, step, [] if following.__class__ is int else {}, at)
     known = _entry(holder, steps[-1], None, at)
     holder[steps[-1]] = known + piece if known.__class__ is str and piece.__class__ is str else piece

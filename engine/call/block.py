@@ -15,7 +15,20 @@ from engine.types import Citation, Part
 class Block:
     """One part in the making. `pieces` are texts, argument texts or base64, joined once at the end."""
 
-    __slots__ = ("arguments", "assembled", "citations", "fields", "id", "name", "ordinal", "pieces", "redacted", "server", "signature", "type")
+    __slots__ = (
+        "arguments",
+        "assembled",
+        "citations",
+        "fields",
+        "id",
+        "name",
+        "ordinal",
+        "pieces",
+        "redacted",
+        "server",
+        "signature",
+        "type",
+    )
 
     def __init__(self, type: str) -> None:
         self.type = type

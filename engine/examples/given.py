@@ -34,7 +34,8 @@ def dummy_settings(who: ProviderPlan) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for variable in who.variables:
         if variable.required or (variable.default is not None and variable.default({}) is None):
-            settings[variable.name] = variable.values[0] if variable.values else _fitting(variable.pattern)
+            fitting = "https://example.com" if variable.format == "url" else _fitting(variable.pattern)
+            settings[variable.name] = variable.values[0] if variable.values else fitting
     settings.update({s.name: "k" for s in who.secrets if not s.optional and s.format != "json"})
     if who.base_url is not None:
         settings["base_url"] = "http://localhost:8000/v1"
