@@ -58,9 +58,10 @@ def _messages(out: dict[str, Any]) -> list[Any] | tuple[Any, ...] | str:
         given = []
     if not isinstance(given, (list, tuple, str)):
         given = [given]
+    found: list[Any] | tuple[Any, ...] | str = given
     if system is None:
-        return given
-    return [{"role": "system", "content": system}, *([given] if isinstance(given, str) else given)]
+        return found
+    return [{"role": "system", "content": system}, *([found] if isinstance(found, str) else found)]
 
 
 def _settings(out: dict[str, Any], notes: Notes) -> None:
