@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from engine.expr.function import Unit, assign, call, define, is_none, load, method
-from engine.expr.query_functions import FUNCTIONS, QueryError, array, compare, equal, flatten
-from engine.expr.query_limits import CHUNK, STEPS, exceeded, weigh
+from engine.expr.function import Unit, assign, call, is_none, load, method
+from engine.expr.query_functions import FUNCTIONS, UNBOUNDED, QueryError, array, compare, equal, flatten
+from engine.expr.query_limits import STEPS, exceeded, weigh
 from engine.spec.node import Mark
 
 #: how many times longer than its document a value may become before it is weighed while it is made
@@ -165,9 +165,9 @@ class Code:
         number = ast.Compare(call(self.unit.bind(type), expr), [ast.In()], [self.unit.bind(_NUMBERS)])
         return ast.BoolOp(ast.Or(), [expr, ast.BoolOp(ast.And(), [is_none(expr, negate=True), number])])
 
-    def weighed(self, value: Value) -> Value:
+    def weighed(self, value: Value, bound: float = GROWTH) -> Value:
         """Charge a value's whole weight, if the path multiplies so much that its size is not bounded by the document's."""
-        if value.growth <= GROWTH:
+        if value.growth <= bound:
             return value
         value = self.named(value)
         self.counts = True
@@ -332,9 +332,9 @@ class Code:
         if quick is not None:
             return quick._replace(growth=value.growth)
         self.raises = self.raises or not spec.total
-        growth = sum(argument.growth for argument in arguments) * (
-            spec.growth if name not in _BY_CONSTANT else _stretch(name, arguments)
-        )
+        if spec.growth == UNBOUNDED:  # makes a text: what is written out must be known to be small before
+            arguments = [self.weighed(argument, 1) for argument in arguments]
+        growth = sum(argument.growth for argument in arguments) * spec.growth
         # stored at once: whether and when it raises must not depend on how the value is used
         made = self.store(call(self.unit.bind(spec.run), *(argument.expr for argument in arguments)))
         return self.weighed(Value(load(made), spec.flag, value.growth if spec.flag else growth))
@@ -354,18 +354,6 @@ class Code:
             self.add(ast.Expr(method(load(results), "append", result.expr)))
         made = self.store(call(self.unit.bind(spec.run), load(items), load(results)))
         return Value(load(made), name in ("map", "sort_by"), max(result.growth, given.growth))
-
-
-_BY_CONSTANT = ("join", "replace")
-
-
-def _stretch(name: str, arguments: list[Value]) -> float:
-    """How much longer `join` and `replace` may make a text: known if what they put in is written in the path."""
-    put = arguments[0] if name == "join" else arguments[2]
-    if not isinstance(put.expr, ast.Constant):
-        return FUNCTIONS[name].growth
-    text = put.expr.value if isinstance(put.expr.value, str) else ""
-    return 2 + (len(text) >> CHUNK) if name == "join" else max(1.0, float(len(text)))
 
 
 def _quick(code: Code, name: str, arguments: list[Value]) -> Value | None:

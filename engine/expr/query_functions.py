@@ -12,9 +12,10 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from engine.expr.query_limits import TEXT, too_long
+from engine.expr.query_limits import TEXT, too_deep, too_long
 
 _NUMBER = re.compile(r"\s*[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\s*")
+UNBOUNDED = math.inf
 _DIGITS = 64  # characters of a number (RELIABILITY M1)
 _INTEGER_BITS = 256  # whole numbers of a product; longer ones are noise
 _NAMES = {
@@ -33,11 +34,11 @@ class QueryError(ValueError):
 
 
 class Function(NamedTuple):
-    """`low`..`high` arguments (`high` None: any number). `expression`: which argument is an `&expression`, else -1; then
-    `run` is given the array and what the expression gave for each of its items.
+    """One function: `low`..`high` arguments (`high` None: any number).
 
-    `growth` bounds how much longer the result may be than the arguments together (query_limits). `flag`: the result is a
-    boolean. `total`: it takes any value, so it never raises QueryError.
+    `expression`: which argument is an `&expression`, else -1; then `run` is given the array and what the expression gave for
+    each of its items. `growth` bounds how much heavier the result may be than the arguments together (query_limits);
+    UNBOUNDED for those that write text. `flag`: the result is a boolean. `total`: any value is taken, QueryError never raised.
     """
 
     run: Callable[..., Any]
@@ -62,26 +63,26 @@ def _number(function: str, value: Any) -> Any:
 
 def _text(function: str, value: Any) -> str:
     if value.__class__ is str:
-        return value  # type: ignore[no-any-return]
+        return value
     raise _refuse(function, value, "a string")
 
 
 def array(function: str, value: Any) -> list[Any]:
     if value.__class__ is list:
-        return value  # type: ignore[no-any-return]
+        return value
     raise _refuse(function, value, "an array")
 
 
 def _object(function: str, value: Any) -> dict[str, Any]:
     if value.__class__ is dict:
-        return value  # type: ignore[no-any-return]
+        return value
     raise _refuse(function, value, "an object")
 
 
 def _numbers(function: str, value: Any) -> list[Any]:
     for item in array(function, value):
         _number(function, item)
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _alike(function: str, value: list[Any]) -> list[Any]:
@@ -104,7 +105,12 @@ def absolute(value: Any) -> Any:
 
 
 def average(values: Any) -> Any:
-    return _finite(math.fsum(values) / len(values)) if _numbers("avg", values) else None
+    if not _numbers("avg", values):
+        return None
+    try:
+        return _finite(sum(values) / len(values))
+    except OverflowError:
+        return None
 
 
 def ceil(value: Any) -> Any:
@@ -116,7 +122,10 @@ def floor(value: Any) -> Any:
 
 
 def total(values: Any) -> Any:
-    return _finite(sum(_numbers("sum", values)))
+    try:
+        return _finite(sum(_numbers("sum", values)))
+    except OverflowError:
+        return None
 
 
 def contains(subject: Any, wanted: Any) -> bool:
@@ -194,7 +203,7 @@ def to_array(value: Any) -> list[Any]:
 def to_string(value: Any) -> str:
     """Text as it is, anything else as compact JSON."""
     if value.__class__ is str:
-        return value  # type: ignore[no-any-return]
+        return value
     from engine.call.json import JsonError, dumps
 
     try:
@@ -258,10 +267,10 @@ def replace(value: Any, old: Any, new: Any) -> str | None:
     if value.__class__ is not str or old.__class__ is not str or new.__class__ is not str:
         return None
     if not old:
-        return value  # type: ignore[no-any-return]
+        return value
     if len(new) > len(old) and value.count(old) * len(new) > TEXT:
         too_long()
-    return value.replace(old, new)  # type: ignore[no-any-return]
+    return value.replace(old, new)
 
 
 def get(value: Any, key: Any) -> Any:
@@ -294,14 +303,21 @@ def rows(value: Any) -> list[dict[str, Any]] | None:
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Deep equality of JSON values: true is not 1, 1 is 1.0."""
+    """Deep equality of JSON values: true is not 1, 1 is 1.0. Raises LimitError for values nested beyond reason."""
+    try:
+        return _equal(one, other)
+    except RecursionError:
+        too_deep()
+
+
+def _equal(one: Any, other: Any) -> bool:
     kind = one.__class__
     if kind is list:
-        return other.__class__ is list and len(one) == len(other) and all(map(equal, one, other))
+        return other.__class__ is list and len(one) == len(other) and all(map(_equal, one, other))
     if kind is dict:
         if other.__class__ is not dict or len(one) != len(other):
             return False
-        return all(key in other and equal(item, other[key]) for key, item in one.items())
+        return all(key in other and _equal(item, other[key]) for key, item in one.items())
     if kind is bool or other.__class__ is bool:
         return one is other
     return bool(one == other)
@@ -313,7 +329,7 @@ def compare(one: Any, other: Any) -> int | None:
         for value in (one, other):
             if value.__class__ is not int and value.__class__ is not float:
                 return None
-    return (one > other) - (one < other)
+    return int(one > other) - int(one < other)
 
 
 def flatten(value: Any) -> list[Any] | None:
@@ -329,7 +345,6 @@ def flatten(value: Any) -> list[Any] | None:
     return out
 
 
-UNBOUNDED = math.inf
 FUNCTIONS: dict[str, Function] = {
     "abs": Function(absolute, 1, 1),
     "avg": Function(average, 1, 1),
@@ -354,7 +369,7 @@ FUNCTIONS: dict[str, Function] = {
     "sum": Function(total, 1, 1),
     "to_array": Function(to_array, 1, 1, growth=2, total=True),
     "to_number": Function(to_number, 1, 1, total=True),
-    "to_string": Function(to_string, 1, 1, growth=6),
+    "to_string": Function(to_string, 1, 1, growth=UNBOUNDED),
     "type": Function(type_name, 1, 1, total=True),
     "values": Function(values, 1, 1),
     "from_json": Function(from_json, 1, 1, growth=32, total=True),

@@ -25,6 +25,11 @@ def too_long() -> NoReturn:
     raise LimitError(f"a path made a text of more than {TEXT:,} characters")
 
 
+def too_deep() -> NoReturn:
+    """Refuse to compare values nested too deep."""
+    raise LimitError("a path compares values that are nested too deep")
+
+
 def weigh(value: Any, steps: int) -> int:
     """`steps` plus the weight of a value; shared parts weigh every time they are seen. Raises LimitError past the budget."""
     stack = [value]
@@ -37,6 +42,8 @@ def weigh(value: Any, steps: int) -> int:
         elif kind is list or kind is dict:
             if steps + len(stack) + len(item) > STEPS:
                 exceeded()
+            if kind is dict:
+                steps += sum(map(len, item)) >> CHUNK
             stack.extend(item if kind is list else item.values())
         if steps > STEPS:
             exceeded()
