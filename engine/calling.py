@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.call.flow import Call
 from engine.call.send import Route
-from engine.errors import ConfigError, Error, ProtocolError, UnsupportedError
+from engine.errors import ConfigError, Error, UnsupportedError
 from engine.leaving import bare, foreign, leaving
 from engine.reliability.attempts import Attempts
 from engine.reliability.deadline import Clock, Deadline, Limits
@@ -190,9 +190,7 @@ class Caller:
         bound = target.operation
         if target.refusal is not None:
             raise UnsupportedError(target.refusal, provider=bound.provider, operation=bound.name)
-        wanted = fields.get("response_format")
-        if wanted is not None or "tools" in fields:
-            wanted = _typed(fields)
+        wanted = _wanted(fields) if operation == "chat" else None
         if stream:
             fields["stream"] = True
         request = bound.render(**fields)
@@ -229,7 +227,6 @@ class Caller:
             fields.pop(option, None)
         target = self._target(model, operation, fields.pop("dialect", None))
         bound = target.operation
-        _typed(fields)
         request = bound.render(**fields)
         notes: list[str] = []
         signed: HttpRequest | None = None
@@ -292,32 +289,35 @@ def _finish(response: Response, operation: Operation, request: HttpRequest, run:
     if response.provider is None:
         response.provider = operation.provider
     if wanted is not None and response.finish_reason in ("stop", None) and not response.tool_calls and response.refusal is None:
-        from engine.call.normalize.schema import parse
-
-        try:
-            response.parsed = parse(response.text, wanted)
-        except (Error, ValueError, TypeError) as problem:
-            text = problem.message if isinstance(problem, Error) else str(problem)
-            error = ProtocolError(f"the answer does not fit the response format: {text}", raw=response.text)
-            error.partial = response
-            error.retryable = False
-            raise error from None
+        _parse(response, wanted)
 
 
-def _typed(fields: dict[str, Any]) -> Any:
-    """Python functions among the tools and a type as response format become JSON schema; returns that type, else None."""
-    tools = fields.get("tools")
-    if isinstance(tools, (list, tuple)) and any(callable(tool) for tool in tools):
-        from engine.call.normalize.tools import tool_from_function
+def _parse(response: Response, wanted: Any) -> None:
+    """Set `parsed`. An answer that is no object of the wanted type is an error; one that is not the JSON a schema asked for is
+    a warning, since its caller asked for text."""
+    from engine.call.schema import parse
 
-        fields["tools"] = [tool_from_function(tool) if callable(tool) else tool for tool in tools]
+    problem: Error | None = None
+    try:
+        response.parsed = parse(response.text, wanted)
+    except Error as caught:
+        problem = caught
+    if problem is None:
+        return
+    if isinstance(wanted, Mapping):
+        response.warnings.append(f"the answer is not the JSON that was asked for: {problem.message}")
+        return
+    problem.partial = response
+    problem.retryable = False
+    raise problem
+
+
+def _wanted(fields: Mapping[str, Any]) -> Any:
+    """What `parsed` is made to fit: a type, or the mapping of a JSON format; None for plain text."""
     wanted = fields.get("response_format")
-    if wanted is None or isinstance(wanted, (str, Mapping)):
+    if wanted is None or isinstance(wanted, str):
         return None
-    from engine.call.normalize.schema import response_format
-
-    fields["response_format"] = response_format(wanted)
-    return wanted
+    return None if isinstance(wanted, Mapping) and wanted.get("type") == "text" else wanted
 
 
 def several_exchanges(operation: Operation) -> str | None:
