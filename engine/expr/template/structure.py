@@ -21,6 +21,7 @@ from engine.vocabulary import ANY, Shape
 
 DIRECTIVES = ("$for", "$if", "$else", "$switch", "$default", "$value", "$merge", "$join")
 MAX_LOOPS = 4
+MAX_CHAIN = 8  # cases written as if/elif: Python's compiler descends into each; more are written one after the other
 _FOR = re.compile(r"\s*([A-Za-z][A-Za-z0-9_]*)\s+in\s+(.+)\Z", re.DOTALL)
 _RESERVED = frozenset(
     ["true", "false", "none", "null", "and", "or", "not", "in", "is", "if", "else", "tables", "True", "False", "None"]
@@ -39,18 +40,18 @@ class Structure(Statements):
             return self.store(simple, sink, node.mark)
         if node.is_list:
             return self._list_node(node, scope, sink)
-        directive = next((k for k in node.value if k in ("$join", "$for", "$if", "$switch", "$value")), None)
         if "$join" in node.value:
             return self._join_node(node, scope, sink)
-        if directive is None:
-            return self._mapping(node, scope, sink)
+        directive = next((k for k in node.value if k in ("$for", "$if", "$switch")), None)
         if directive == "$for":
             return self._for_value(node, scope, sink)
         if directive == "$if":
             return self._if(node, scope, sink)
         if directive == "$switch":
             return self._switch(node, scope, sink)
-        return self.emit(self._payload(node, ()), scope, sink)
+        if "$value" in node.value:
+            return self.emit(self._payload(node, ()), scope, sink)
+        return self._mapping(node, scope, sink)
 
     def simple(self, node: Node, scope: Scope) -> Value | None:
         """The value of a tree that needs no statements: a leaf, a constant, a mapping or list whose entries are never nothing."""
@@ -58,9 +59,7 @@ class Structure(Statements):
         if value.__class__ is dict:
             if not value:
                 return self.known({})
-            if any(k.startswith("$") for k in value) or not all(_plain(v) for v in value.values()):
-                return None
-            return self.known(constant(node))
+            return self.known(constant(node)) if _plain(node) else None
         if value.__class__ is list:
             return self.known(constant(node)) if all(_plain(v) for v in value) else None
         return self.leaf(node, scope)
@@ -108,7 +107,7 @@ class Structure(Statements):
         return self.store(Value(load(name), certain=True), sink, node.mark, empty=not certain)
 
     def _check_key(self, key: str, child: Node) -> None:
-        if "{{" in key or "{%" in key:
+        if not _text_only(key):
             self.problems.error(
                 "bad-expression", "keys are written as they are; only values hold expressions", child.key_mark or child.mark
             )
@@ -141,6 +140,7 @@ class Structure(Statements):
                 child = rest[others[0]]
                 message = f"`$value` is the whole payload; `{others[0]}` cannot stand beside it"
                 self.problems.error("bad-directive", message, child.key_mark or child.mark, width=len(others[0]))
+                return rest["$value"]  # type: ignore[no-any-return]
         return Node(rest, node.mark, node.key_mark)
 
     def _if(self, node: Node, scope: Scope, sink: Sink) -> bool:
@@ -168,6 +168,7 @@ class Structure(Statements):
         often = self.frame.loops > 0  # inside loops the value is nearly always there; elsewhere nearly never
         if not often:
             self.frame.block = self.branch(is_none(load(name), negate=True), node.mark).body
+        flat = len(node.value) > MAX_CHAIN
         seen: set[str] = set()
         for key, child in node.value.items():
             if key in ("$switch", "$default"):
@@ -185,8 +186,11 @@ class Structure(Statements):
                     told = (load("c"), load(name), ast.Constant(_subject(condition)), ast.Constant(self.label))
                     self.put(ast.Expr(self.helpers.call(carriers.no_place, *told)), child.key_mark or child.mark)
                 self._case(child, scope, sink)
-            self.frame.block = holder.orelse
-        if often:
+                if flat:
+                    self.put(assign(name, ast.Constant(None)), child.mark)
+            if not flat:
+                self.frame.block = holder.orelse
+        if often or flat:
             self.frame.block = self.branch(is_none(load(name), negate=True), node.mark).body
         if "$default" in node.value:
             with self.inside(self.frame.block):
@@ -333,7 +337,11 @@ def _plain(node: Node) -> bool:
     """A tree without holes and directives."""
     value = node.value
     if value.__class__ is dict:
-        return all(not k.startswith("$") and "{{" not in k and _plain(v) for k, v in value.items())
+        return all(not k.startswith("$") and _text_only(k) and _plain(v) for k, v in value.items())
     if value.__class__ is list:
         return all(_plain(v) for v in value)
-    return not (value.__class__ is str and ("{{" in value or "{%" in value or "{#" in value))
+    return value.__class__ is not str or _text_only(value)
+
+
+def _text_only(text: str) -> bool:
+    return "{{" not in text and "{%" not in text and "{#" not in text
