@@ -134,7 +134,7 @@ for _name, _fields in {
     "embeddings": "input",
     "rerank": "query documents",
     "image": "prompt",
-    "image_edit": "prompt",
+    "image_edit": "prompt image",
     "video": "prompt",
     "speech": "text stream",
     "transcription": "audio stream",

@@ -232,6 +232,8 @@ def read_reasoning(fields: Mapping[str, Any]) -> tuple[dict[str, Any] | None, st
         out["effort"] = said
     if fields.get("thinking_budget") is not None and out.get("budget") is None:
         out["budget"] = fields["thinking_budget"]
+    if out.pop("on", False) and out.get("effort") is None and out.get("budget") is None:
+        out["effort"] = "auto"
     if not out:
         return None, None
     effort = raw = out.get("effort")
@@ -291,5 +293,5 @@ def _merge_reasoning(out: dict[str, Any], given: Any) -> None:
     if mode in ("disabled", "none") or enabled is False:
         out["effort"] = "none"
         out.pop("budget", None)
-    elif (mode in ("enabled", "adaptive", "auto") or enabled is True) and out.get("budget") is None:
-        out.setdefault("effort", "auto")
+    elif mode in ("enabled", "adaptive", "auto") or enabled is True:
+        out["on"] = True

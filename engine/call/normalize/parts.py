@@ -272,8 +272,10 @@ def call_part(item: Mapping[str, Any], function: Mapping[str, Any]) -> dict[str,
     given = function.get("arguments", function.get("input", function.get("args")))
     if given is None or (isinstance(given, str) and raw is not None):
         given = raw
+    elif isinstance(raw, str):
+        part["arguments_json"] = raw  # the model's own spelling of the parsed arguments
     part["arguments"] = given
-    for key in ("signature", "signed_by", "item_id", "server", "number", "index", "extra", "invalid"):
+    for key in ("signature", "signed_by", "item_id", "server", "number", "index", "extra", "invalid", "made"):
         if item.get(key) is not None:
             part[key] = item[key]
     if item.get("type") == "server_tool_use":
@@ -302,7 +304,7 @@ def arguments_of(part: dict[str, Any], parsed: bool, text: bool) -> None:
                 if value is not None:
                     part["invalid"] = True
             part["arguments"] = {} if value is None else value
-    elif text:
+    elif text and "arguments_json" not in part:
         part["arguments_json"] = json_text(given, "the arguments of a tool call")
 
 
@@ -324,7 +326,7 @@ def _tool_result(item: dict[str, Any], notes: Notes, depth: int) -> dict[str, An
     part = result_part(
         item.get("tool_use_id") or item.get("call_id") or item.get("given_id") or item.get("id"), inner, notes, depth
     )
-    for key in ("name", "is_error", "server", "item_id", "extra"):
+    for key in ("name", "is_error", "server", "item_id", "extra", "made"):
         if item.get(key):
             part[key] = item[key]
     return part
