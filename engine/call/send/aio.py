@@ -56,7 +56,12 @@ def _failure(error: BaseException) -> SendFailure:
         return SendFailure("connection", "the server closed the connection before the answer was complete")
     if isinstance(error, (aiohttp.ClientResponseError, aiohttp.http_exceptions.HttpProcessingError)):
         text = str(error).lower()
-        if "more than" in text or "too many" in text or "too long" in text or isinstance(error, aiohttp.http_exceptions.LineTooLong):
+        if (
+            "more than" in text
+            or "too many" in text
+            or "too long" in text
+            or isinstance(error, aiohttp.http_exceptions.LineTooLong)
+        ):
             return SendFailure("limit", "the reply's headers are too long")
         return SendFailure("protocol", "the reply is not valid HTTP")
     if isinstance(error, ValueError):
@@ -104,6 +109,7 @@ class AiohttpTransport:
 
     def __init__(self) -> None:
         self._sessions: dict[tuple[bool, float], aiohttp.ClientSession] = {}
+        self._proxies: dict[tuple[Route, str, str], str | None] = {}  # the environment is asked once for each origin
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def open(self, request: HttpRequest, route: Route, timing: Timing) -> AiohttpReply:
@@ -125,7 +131,8 @@ class AiohttpTransport:
                 raise SendFailure("config", "the request's URL is not absolute", unsent=True)
             if scheme == "https":
                 options["ssl"] = ssl_context(route.ca_file)
-            proxy = proxy_for(route, scheme, host)
+            origin = (route, scheme, host)
+            proxy = self._proxies[origin] if origin in self._proxies else self._proxy(*origin)
             if proxy:
                 options["proxy"] = proxy
             if route.public and _is_literal(host) and not is_public(host):
@@ -149,6 +156,10 @@ class AiohttpTransport:
         except SendFailure:
             response.close()
             raise
+
+    def _proxy(self, route: Route, scheme: str, host: str) -> str | None:
+        found = self._proxies[(route, scheme, host)] = proxy_for(route, scheme, host)
+        return found
 
     async def _forget(self) -> None:
         """Drop the sessions of a loop that has ended."""

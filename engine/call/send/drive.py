@@ -111,9 +111,12 @@ class Deliveries:
                     events: list[Event] = step.events
                     return events
                 try:
-                    value = perform(step)
-                    if kind is Open:
-                        self._reply = value
+                    if kind is Read:
+                        value = step.reply.read()
+                    else:
+                        value = perform(step)
+                        if kind is Open:
+                            self._reply = value
                 except SendFailure as failure:
                     step = flow.throw(failure)
                 else:

@@ -91,6 +91,7 @@ class AsyncPooledTransport:
 
     def __init__(self) -> None:
         self._pools: dict[Target, httpcore.AsyncConnectionPool] = {}
+        self._targets: dict[tuple[Route, str, str], Target] = {}  # the environment is asked once for each origin
         self._loop: Any = None
 
     async def open(self, request: HttpRequest, route: Route, timing: Timing) -> AsyncPooledReply:
@@ -98,7 +99,7 @@ class AsyncPooledTransport:
         if loop is not self._loop:  # sockets of a loop that has ended are dead
             self._loop, self._pools = loop, {}
         ready, scheme, host = prepared(request, timing)
-        key = target(route, scheme, host)
+        key = self._targets.get((route, scheme, host)) or self._target(route, scheme, host)
         pool = self._pools.get(key) or self._pool(key)
         try:
             response = await pool.handle_async_request(ready)
@@ -109,6 +110,10 @@ class AsyncPooledTransport:
         except SendFailure:
             await response.aclose()
             raise
+
+    def _target(self, route: Route, scheme: str, host: str) -> Target:
+        found = self._targets[(route, scheme, host)] = target(route, scheme, host)
+        return found
 
     def _pool(self, key: Target) -> httpcore.AsyncConnectionPool:
         secure, ca_file, proxy, public = key

@@ -86,11 +86,12 @@ class PooledTransport:
 
     def __init__(self) -> None:
         self._pools: dict[Target, httpcore.ConnectionPool] = {}
+        self._targets: dict[tuple[Route, str, str], Target] = {}  # the environment is asked once for each origin
         self._lock = threading.Lock()
 
     def open(self, request: HttpRequest, route: Route, timing: Timing) -> PooledReply:
         ready, scheme, host = prepared(request, timing)
-        key = target(route, scheme, host)
+        key = self._targets.get((route, scheme, host)) or self._target(route, scheme, host)
         pool = self._pools.get(key) or self._pool(key)
         try:
             response = pool.handle_request(ready)
@@ -101,6 +102,10 @@ class PooledTransport:
         except SendFailure:
             response.close()
             raise
+
+    def _target(self, route: Route, scheme: str, host: str) -> Target:
+        found = self._targets[(route, scheme, host)] = target(route, scheme, host)
+        return found
 
     def _pool(self, key: Target) -> httpcore.ConnectionPool:
         secure, ca_file, proxy, public = key
