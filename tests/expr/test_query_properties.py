@@ -24,8 +24,9 @@ DOCUMENTS = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=12
 )
 LITERALS = st.sampled_from(["'a'", "'abc'", "`0`", "`1`", "`true`", "`null`", "`[]`", "`{}`", '`[1, "a"]`', "''"])
-ONE = st.sampled_from("abs avg ceil floor keys length max min not_null reverse sort sum to_array to_number type values".split())
-TWO = st.sampled_from("contains ends_with starts_with join merge not_null".split())
+ONE_NAMES = "abs avg ceil floor keys length max min not_null reverse sort sum to_array to_number type values"
+ONE = st.sampled_from(ONE_NAMES.split())
+TWO = st.sampled_from(["contains", "ends_with", "starts_with", "join", "merge", "not_null"])
 BY = st.sampled_from(["sort_by({1}, &{0})", "max_by({1}, &{0})", "min_by({1}, &{0})", "map(&{0}, {1})"])
 PLACES = st.sampled_from(["[0]", "[-1]", "[5]", "[*]", "[]", "[1:]", "[::-1]", "[:2]"])
 
