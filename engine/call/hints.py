@@ -228,7 +228,15 @@ def members_of(cls: Any) -> dict[str, Member] | None:
         }
     if typing.is_typeddict(cls):
         hints = hints_of(cls)
-        return {name: Member(hint, name in cls.__required_keys__) for name, hint in hints.items()}
+        # `__required_keys__` overlooks NotRequired where annotations are text
+        origins = {name: typing.get_origin(hint) for name, hint in hints.items()}
+        return {
+            name: Member(
+                hint,
+                origins[name] is not typing.NotRequired and (name in cls.__required_keys__ or origins[name] is typing.Required),
+            )
+            for name, hint in hints.items()
+        }
     if isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_fields"):
         hints, defaults = hints_of(cls), getattr(cls, "_field_defaults", {})
         return {
