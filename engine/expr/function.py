@@ -74,14 +74,18 @@ class Unit:
 
 
 def _place(root: ast.AST, line: int) -> None:
-    """Give every node below `root` that has no place yet a line."""
+    """Give every node below `root` a line. A node that has one was placed together with all it holds and is passed by."""
     todo: list[ast.AST] = [root]
     while todo:
         node = todo.pop()
         fields = node.__dict__
-        if node._attributes and fields.get("lineno") is None:
+        if node._attributes:
+            if "lineno" in fields:
+                continue
             fields["lineno"] = fields["end_lineno"] = line
             fields["col_offset"] = fields["end_col_offset"] = 0
+            if node.__class__ is ast.Name or node.__class__ is ast.Constant:
+                continue
         for child in fields.values():
             if child.__class__ is list:
                 todo.extend([x for x in child if isinstance(x, ast.AST)])
