@@ -269,6 +269,9 @@ def _asked(own: Errors, target: Any) -> dict[str, Any]:
         told[name] = found
     if isinstance(target, dict) and isinstance(target.get("error"), str) and target["error"]:
         told["message"] = target["error"]
+        described = target.get("error_description")  # OAuth 2.0, RFC 6749 section 5.2
+        if isinstance(described, str) and described:
+            told["message"], told["code"] = f"{target['error']}: {described}", target["error"]
     return told
 
 

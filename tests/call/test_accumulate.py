@@ -374,7 +374,9 @@ def usage(plan: OperationPlan = CHAT, **fields: Any) -> dict[str, Any]:
     return fold(("usage", fields), plan=plan).usage.to_dict()
 
 
-ADDED = make(usage_totals={"input_tokens": ("input_tokens", "cache_read_tokens"), "output_tokens": ("output_tokens", "reasoning_tokens")})
+ADDED = make(
+    usage_totals={"input_tokens": ("input_tokens", "cache_read_tokens"), "output_tokens": ("output_tokens", "reasoning_tokens")}
+)
 
 
 def test_the_last_value_of_a_counter_wins() -> None:
@@ -427,13 +429,51 @@ def test_money_is_decimal() -> None:
     assert response.cost == Decimal("0.1")
 
 
-JUNK = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4), lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=3), x, max_size=3), max_leaves=5)
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=3), x, max_size=3),
+    max_leaves=5,
+)
 KINDS = ["text", "thinking", "tool_call", "citation", "media", "native", "refusal", "logprobs", "usage", "finish", "error", "start"]
-FIELDS = ["text", "full", "index", "signature", "redacted", "id", "name", "arguments", "full_arguments", "server", "url", "start", "type"]
-FIELDS += ["media_type", "data", "content", "input_tokens", "cost", "reason", "message", "model", "created", "hex", "vector", "dtype"]
+FIELDS = [
+    "text",
+    "full",
+    "index",
+    "signature",
+    "redacted",
+    "id",
+    "name",
+    "arguments",
+    "full_arguments",
+    "server",
+    "url",
+    "start",
+    "type",
+]
+FIELDS += [
+    "media_type",
+    "data",
+    "content",
+    "input_tokens",
+    "cost",
+    "reason",
+    "message",
+    "model",
+    "created",
+    "hex",
+    "vector",
+    "dtype",
+]
 
 
-@given(st.lists(st.tuples(st.sampled_from([*KINDS, "embedding", "audio"]), JUNK, st.dictionaries(st.sampled_from(FIELDS), JUNK, max_size=5)), max_size=8))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*KINDS, "embedding", "audio"]), JUNK, st.dictionaries(st.sampled_from(FIELDS), JUNK, max_size=5)
+        ),
+        max_size=8,
+    )
+)
 def test_whatever_a_map_emits_never_raises_anything_foreign(emissions: list[tuple[str, Any, dict[str, Any]]]) -> None:
     """E1."""
     into = Accumulator(TAGGED)

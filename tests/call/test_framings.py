@@ -36,7 +36,9 @@ def message(payload: bytes, headers: dict[str, str]) -> bytes:
     return body + struct.pack(">I", zlib.crc32(body))
 
 
-SSE = f"data: {TEXT}\n\n:comment\n\nevent: named\nid: 7\nretry: 10\ndata: a\ndata:b\ndata\n\nevent: empty\n\ndata:  two\n\n".encode()
+SSE = (
+    f"data: {TEXT}\n\n:comment\n\nevent: named\nid: 7\nretry: 10\ndata: a\ndata:b\ndata\n\nevent: empty\n\ndata:  two\n\n".encode()
+)
 SSE_FRAMES = [Frame(None, TEXT.encode()), Frame("named", b"a\nb\n"), Frame(None, b" two")]
 EVENTS = message(b'{"a":1}', {":event-type": "one", ":message-type": "event"}) + message(
     b'{"message":"slow"}', {":exception-type": "throttlingException", ":message-type": "exception"}

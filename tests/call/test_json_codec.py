@@ -63,7 +63,9 @@ def test_what_is_not_json_is_refused(backend: str, data: bytes) -> None:
         codec.loads(data)
 
 
-@pytest.mark.parametrize("data", [b"[" * 65 + b"]" * 65, b"[" * 100_000, b'{"a":' * 70 + b"1" + b"}" * 70, b"1" * 65, b"[0." + b"3" * 80 + b"]"])
+@pytest.mark.parametrize(
+    "data", [b"[" * 65 + b"]" * 65, b"[" * 100_000, b'{"a":' * 70 + b"1" + b"}" * 70, b"1" * 65, b"[0." + b"3" * 80 + b"]"]
+)
 def test_past_the_limits_is_told_apart(backend: str, data: bytes) -> None:
     """M1: nesting 64, numbers of 64 characters."""
     with pytest.raises(codec.JsonLimitError):
@@ -77,7 +79,7 @@ def test_one_event_is_limited_in_depth(backend: str, data: bytes) -> None:
 
 
 def test_deep_brackets_in_strings_do_not_count() -> None:
-    code = "".join("[{" for _ in range(500)) + "\\\"" + "}]" * 20
+    code = "".join("[{" for _ in range(500)) + '\\"' + "}]" * 20
     assert codec.loads(json.dumps({"code": code}).encode()) == {"code": code}
 
 
