@@ -174,7 +174,7 @@ OUTPUTS: dict[str, tuple[tuple[str, ...], str | None]] = {
         ("thinking", "text full signature redacted id index", None),
         ("tool_call", "index id name arguments full_arguments at piece signature server", None),
         ("citation", "url title text start end source index", None),
-        ("media", "type media_type data url id text index", None),
+        ("media", "type media_type data url id text index signature", None),
         ("native", "data index", "data"),
         ("refusal", "text full index", "text"),
         ("logprobs", "content", "content"),

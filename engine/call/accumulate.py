@@ -225,6 +225,7 @@ class Accumulator:
             block.fields["text"] = block.fields.get("text", "") + text_of(found["text"])
         block.fields.update((k, found[k]) for k in ("url", "media_type") if found.get(k) is not None)
         block.id = _word(found.get("id")) or block.id
+        block.signature = _word(found.get("signature")) or block.signature
         self.events.append(Event("media", {**found, "type": type}, number))
 
     def _native(self, choice: Any, fields: dict[str, Any]) -> None:

@@ -107,7 +107,7 @@ class Block:
             )
         data = join_base64(self.pieces) if self.pieces else None
         known = {k: self.fields.get(k) for k in ("text", "url", "media_type")}
-        return Part(self.type, id=self.id, data=data, **known)
+        return Part(self.type, id=self.id, data=data, signature=self.signature, signed_by=signed_by, **known)
 
 
 class Candidate:

@@ -16,6 +16,11 @@ from engine.vocabulary import MEDIA_TYPES
 _BARE = {"type", "text"}
 
 
+def _bare(part: dict[str, Any]) -> bool:
+    """A text and nothing but its text; thinking and refusals have the same two keys."""
+    return part.keys() == _BARE and part["type"] == "text"
+
+
 def dress(messages: list[dict[str, Any]], reads: frozenset[str]) -> None:
     """Add the views of every message and part, in place."""
     for message in messages:
@@ -27,7 +32,7 @@ def dress(messages: list[dict[str, Any]], reads: frozenset[str]) -> None:
         for part in parts:
             if part["type"] != "text":
                 dress_part(part, reads)
-        message["plain"] = len(parts) == 1 and parts[0].keys() == _BARE
+        message["plain"] = len(parts) == 1 and _bare(parts[0])
         if message["role"] == "tool":
             _dress_tool(message, parts[0])
             continue
@@ -35,7 +40,7 @@ def dress(messages: list[dict[str, Any]], reads: frozenset[str]) -> None:
         calls = [p for p in parts if p["type"] == "tool_call" or p["type"] == "native"]
         thinking = [p for p in parts if p["type"] == "thinking"]
         content = [p for p in parts if p["type"] != "tool_call" and p["type"] != "thinking"] if calls or thinking else parts
-        message["text_only"] = all(p.keys() == _BARE for p in content)
+        message["text_only"] = all(map(_bare, content))
         message["content"] = content or None
         if calls:
             message["tool_calls"] = calls
@@ -49,7 +54,7 @@ def _dress_tool(message: dict[str, Any], part: dict[str, Any]) -> None:
     message["tool_name"], message["text"], message["json"] = part.get("name"), part["text"], part.get("json")
     message["is_error"], message["plain"] = part.get("is_error"), part["plain"]
     message["result_parts"] = part["parts"] or None
-    message["text_only"] = all(p.keys() == _BARE for p in part["parts"])
+    message["text_only"] = all(map(_bare, part["parts"]))
     for key in ("cache", "extra"):
         if key in part:
             message[key] = part[key]
@@ -89,7 +94,7 @@ def dress_part(part: dict[str, Any], reads: frozenset[str], depth: int = 0) -> N
             value = _parsed(text)
         part["text"] = text
         part["json"] = value
-        part["plain"] = not inner or (len(inner) == 1 and inner[0].keys() == _BARE)
+        part["plain"] = not inner or (len(inner) == 1 and _bare(inner[0]))
     elif kind == "json":
         part["text"] = json_text(part["json"], "a json part")
 
