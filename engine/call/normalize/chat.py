@@ -123,14 +123,16 @@ def _whole_views(
         place(messages, part_reads)
         if "run_media" in part_reads and out["has_tool_history"]:
             gather_media(messages)
+    system: list[dict[str, Any]] | None = None
     if reads is None or "turns" in reads:
-        out["turns"] = turns_of(messages)
+        out["turns"], system = turns_of(messages)
     if reads is None or "prefill" in reads:
         text = prefill_of(messages)
         if text is not None:
             out["prefill"] = text
     if reads is None or not reads.isdisjoint(_SYSTEM):
-        system = [m for m in messages if m.get("role") == "system"]
+        if system is None:
+            system = [m for m in messages if m.get("role") == "system"]
         if system:
             parts = system[0]["parts"]
             if len(system) > 1:

@@ -46,20 +46,20 @@ def read_messages(given: Any, notes: Notes, wide: bool) -> tuple[list[dict[str, 
     out: list[dict[str, Any]] = []
     add = out.append
     rest = False
+    bare = _BARE
     for message in given:
-        if (
-            message.__class__ is dict
-            and len(message) == 2
-            and (text := message.get("content")).__class__ is str
-            and text
-            and (role := message.get("role")) in _BARE
-        ):
-            if wide:
-                parts = [{"type": "text", "text": text}]
-                add({"role": role, "parts": parts, "text": text, "plain": True, "content": parts, "text_only": True})
-            else:
-                add({"role": role, "parts": [{"type": "text", "text": text}], "text": text, "plain": True})
-            continue
+        if message.__class__ is dict and len(message) == 2:
+            try:
+                text, role = message["content"], message["role"]
+            except KeyError:
+                text = role = None
+            if text.__class__ is str and text and role in bare:
+                if wide:
+                    parts = [{"type": "text", "text": text}]
+                    add({"role": role, "parts": parts, "text": text, "plain": True, "content": parts, "text_only": True})
+                else:
+                    add({"role": role, "parts": [{"type": "text", "text": text}], "text": text, "plain": True})
+                continue
         rest = True
         try:
             _read(message, out, notes)

@@ -117,23 +117,34 @@ def _parsed(text: str) -> Any:
     return value if isinstance(value, (dict, list)) else None
 
 
-def turns_of(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """No system messages, runs of one side joined; tool results are the user's. Native items stand alone.
+def turns_of(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(turns, system messages): runs of one side are joined; tool results are the user's. Native items stand alone.
 
     A message that is a turn by itself is its own turn: it has all a turn has.
     """
     turns: list[dict[str, Any]] = []
+    system: list[dict[str, Any]] = []
     add = turns.append
     side = ""
     for message in messages:
         role = message.get("role")
-        if role == "system":
+        if role == "user" or role == "assistant":
+            if role != side:
+                add(message)
+                side = role
+                continue
+        elif role == "system":
+            system.append(message)
             continue
-        if role == "tool":
+        elif role == "tool":
             role = "user"
-        if role != side or role is None:
-            add(message if role != "user" or message["role"] == "user" else _tool_turn(message))
-            side = role or ""
+            if role != side:
+                add({"role": role, "parts": message["parts"], "text": None, "plain": False})
+                side = role
+                continue
+        else:  # native
+            add(message)
+            side = ""
             continue
         last = turns[-1]
         text = message["text"] if message["role"] != "tool" else None
@@ -149,11 +160,7 @@ def turns_of(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         turns[-1] = joined
     if turns and "last" not in turns[-1]:
         turns[-1] = {**turns[-1], "last": True}
-    return turns
-
-
-def _tool_turn(message: dict[str, Any]) -> dict[str, Any]:
-    return {"role": "user", "parts": message["parts"], "text": None, "plain": False}
+    return turns, system
 
 
 def place(messages: list[dict[str, Any]], reads: frozenset[str]) -> None:
