@@ -13,7 +13,7 @@ from engine.spec.problem import Problems
 from engine.types import Report
 from engine.vocabulary import ANY, Shape
 
-FREE = Shape({name: ANY for name in "a b c d x y z items text stream name".split()})
+FREE = Shape(dict.fromkeys(("a", "b", "c", "d", "x", "y", "z", "items", "text", "stream", "name"), ANY))
 
 
 def tree_of(text: str) -> Node:

@@ -116,6 +116,12 @@ def test_a_refused_value_is_an_error_by_the_standard_and_nothing_in_specs(path: 
     assert lenient(path)(document) is None
 
 
+def test_a_caller_cannot_change_a_literal() -> None:
+    query = lenient('a || `{"b": [1]}`')
+    query({})["b"].append(2)
+    assert query({}) == {"b": [1]}
+
+
 def test_constants_are_their_own_value() -> None:
     assert lenient(True)({}) is True
     assert lenient(0.5)({}) == 0.5

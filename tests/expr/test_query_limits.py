@@ -80,6 +80,7 @@ def test_work_is_bounded(path: str, document: Any) -> None:
         ("'" + "x" * 4097 + "'", "at most 4,096 bytes"),
         ("'" + "é" * 2100 + "'", "at most 4,096 bytes"),
         ("`" + "[" * 2000 + "]" * 2000 + "`", "at most 32 levels"),
+        ("`" + "[" * 100 + "]" * 100 + "`", "at most 32 levels"),
         ("`[" + "1," * 2000 + "1]`", "at most 4,096 bytes"),
         ("`NaN`", "not JSON"),
         ("`1e999`", "not JSON"),

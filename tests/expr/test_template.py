@@ -355,7 +355,7 @@ def test_parts_of_one_part_is_its_value_and_of_nothing_nothing():
 
 
 def test_a_part_without_entry_cannot_be_sent():
-    with pytest.raises(UnsupportedError, match="^acme cannot express a video part$"):
+    with pytest.raises(UnsupportedError, match=r"^acme cannot express a video part$"):
         chat(PARTS).render("body", messages=[{"parts": [{"type": "video"}]}])
 
 
@@ -445,7 +445,10 @@ def test_xml_holes_are_escaped():
 
 
 def test_nullable_writes_null_where_it_stands_last():
-    template = '{a: "{{ a | nullable }}", b: ["{{ b | nullable }}"], c: {$if: x, k: 1, $else: "{{ null | nullable }}"}, d: "{{ x if x else y | nullable }}"}'
+    template = (
+        '{a: "{{ a | nullable }}", b: ["{{ b | nullable }}"], c: {$if: x, k: 1, $else: "{{ null | nullable }}"}, '
+        'd: "{{ x if x else y | nullable }}"}'
+    )
     assert rendered(template) == {"a": None, "b": [None], "c": None, "d": None}
     assert rendered(template, a=1, b=2, x=3) == {"a": 1, "b": [2], "c": {"k": 1}, "d": 3}
     assert rendered('"{{ a | nullable }}"') is None

@@ -116,7 +116,8 @@ def test_a_path_through_text_is_a_typed_error():
 
 def test_problems_of_the_table():
     spec = chat(
-        'params: {temprature: x, top_p: {two: y}, top_k: a..b, n: {max: many}, stop: {table: 3}, seed: {value: "{{ sed }}"}, user: ~}'
+        "params: {temprature: x, top_p: {two: y}, top_k: a..b, n: {max: many}, stop: {table: 3}, "
+        'seed: {value: "{{ sed }}"}, user: ~}'
     )
     assert [(p.rule, p.suggestion) for p in spec.problems] == [
         ("bad-path", None),

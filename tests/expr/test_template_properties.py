@@ -16,7 +16,10 @@ from tests.expr.templating import FREE, Spec, chat
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8)
 WORDS = st.sampled_from(
-    "type text role user assistant tool system parts plain dialect native extra acme data name id mode auto image video json uri".split()
+    (
+        "type text role user assistant tool system parts plain dialect native extra acme "
+        + "data name id mode auto image video json uri"
+    ).split()
 )
 DATA = st.recursive(
     SCALARS | WORDS,
@@ -71,11 +74,19 @@ body:
     $for: m in messages
     $switch: m.role
     user: {role: user, name: "{{ m.name }}", content: "{{ m.text if m.plain else parts(m.parts) }}"}
-    assistant: [{text: "{{ m.text | default('') }}"}, {$for: call in m.tool_calls, name: "{{ call.name }}", a: "{{ call.arguments | json }}"}]
+    assistant:
+      - {text: "{{ m.text | default('') }}"}
+      - {$for: call in m.tool_calls, name: "{{ call.name }}", a: "{{ call.arguments | json }}"}
     tool | system: {text: "x {{ m.text }}", parts: "{{ m.parts }}"}
     $default: ~
-  tools: {$for: t in tools, name: "{{ t.name }}", schema: "{{ t.parameters | schema('x', refs='inline', null='nullable', closed=true) }}"}
-  choice: {$if: "tool_choice.mode in ['auto', 'none']", $value: "{{ tool_choice.mode }}", $else: {n: "{{ tool_choice.name | nullable }}"}}
+  tools:
+    $for: t in tools
+    name: "{{ t.name }}"
+    schema: "{{ t.parameters | schema('x', refs='inline', null='nullable', closed=true) }}"
+  choice:
+    $if: tool_choice.mode in ['auto', 'none']
+    $value: "{{ tool_choice.mode }}"
+    $else: {n: "{{ tool_choice.name | nullable }}"}
   budget: "{{ tables.budget[reasoning.effort] + reasoning.budget if reasoning }}"
   merged: {$merge: ["{{ metadata }}", {k: 1}]}
 params: {temperature: {max: 1}, max_tokens: c.max, stop: {max_items: 2, table: {x: y}}, user: metadata.user_id, metadata: metadata}
@@ -122,8 +133,9 @@ def test_rendering_twice_gives_the_same(request_):
 
 
 EXPRESSION_WORDS = st.sampled_from(
-    "a b items . [ ] ( ) { } , : | ~ + - * / // % ** == != < > <= in not and or is if else none string number mapping 'k' 1 2.5 true "
-    "default json upper join first map where omit int round quote schema ident length parts uuid now date _x __class__ {{ }} {%".split()
+    """a b items . [ ] ( ) { } , : | ~ + - * / // % ** == != < > <= in not and or is if else none string number mapping 'k' 1 2.5
+    true default json upper join first map where omit int round quote schema ident length parts uuid now date _x __class__
+    {{ }} {%""".split()  # noqa: SIM905
 )
 
 
@@ -143,7 +155,7 @@ TEMPLATES = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from("k l $if $else $for $value $switch $default $merge $join a b".split()),
+            st.sampled_from(["k", "l", "$if", "$else", "$for", "$value", "$switch", "$default", "$merge", "$join", "a", "b"]),
             inner | st.sampled_from(["i in items", "a", "b", ", "]),
             max_size=4,
         )
@@ -173,7 +185,11 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from("type properties $ref $defs anyOf items const enum required a b null".split()), inner, max_size=4
+            st.sampled_from(
+                ["type", "properties", "$ref", "$defs", "anyOf", "items", "const", "enum", "required", "a", "b", "null"]
+            ),
+            inner,
+            max_size=4,
         )
     ),
     max_leaves=15,
@@ -181,7 +197,11 @@ JSON = st.recursive(
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.dictionaries(st.sampled_from("type properties $ref $defs anyOf items const enum required".split()), JSON, max_size=5))
+@given(
+    st.dictionaries(
+        st.sampled_from(["type", "properties", "$ref", "$defs", "anyOf", "items", "const", "enum", "required"]), JSON, max_size=5
+    )
+)
 def test_any_schema_is_rewritten_or_refused_and_stays_as_it_was(schema):
     before = copy.deepcopy(schema)
     for arguments in ("'x'", "'required', refs='inline'", "refs='inline', const='enum', null='nullable', closed=true"):

@@ -146,7 +146,11 @@ def test_spec_text_enters_generated_code_as_constants_only():
     text = """\
 tables: {os: {system: 1}}
 parts: {text: {import_os: "{{ part.text }}", "__import__": 1}}
-body: {$for: subprocess in messages, exec: "{{ subprocess.text ~ 'eval(1)' }}", p: "{{ parts(subprocess.parts) }}", t: "{{ tables.os[model] }}"}
+body:
+  $for: subprocess in messages
+  exec: "{{ subprocess.text ~ 'eval(1)' }}"
+  p: "{{ parts(subprocess.parts) }}"
+  t: "{{ tables.os[model] }}"
 """
     spec = chat(text)
     assert not spec.problems

@@ -186,7 +186,7 @@ def dropped(into: dict[str, Any], report: Any, unsupported: str, name: str, valu
         return
     if unsupported == "error":
         raise UnsupportedError(f"{label} cannot express `{name}` in this request", param=name)
-    into[name] = {"fate": "dropped", "value": value, "reason": "not taken together with the rest of this request"}
+    into[name] = {"fate": "dropped", "value": value, "reason": "not taken beside the rest of this request"}
     if unsupported != "ignore" and report is not None:
         report.warnings.append(f"{name} was dropped: {label} does not take it in this request")
 
