@@ -228,7 +228,7 @@ def test_the_kind_of_an_error_without_a_status(document: Any, kind: str) -> None
 
 
 def test_an_event_named_error_is_one() -> None:
-    events, error = failed(sse(chunk("a")) + b'event: error\ndata: {"detail": "UPSTREAM-MSG"}\n\n')
+    _events, error = failed(sse(chunk("a")) + b'event: error\ndata: {"detail": "UPSTREAM-MSG"}\n\n')
     assert error.message == "UPSTREAM-MSG"
 
 

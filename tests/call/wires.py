@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -162,4 +163,4 @@ def cut(data: bytes, at: list[int]) -> list[bytes]:
     """The bytes cut at these places (any numbers)."""
     places = sorted({p % (len(data) + 1) for p in at})
     edges = [0, *places, len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:])]
+    return [data[a:b] for a, b in itertools.pairwise(edges)]
