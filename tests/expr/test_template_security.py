@@ -9,6 +9,7 @@ import pytest
 
 from engine.errors import ConfigError, Error, LimitError
 from engine.spec.node import Node, node_of
+from engine.vocabulary import REQUESTS
 from tests.expr.templating import Spec, chat, rules_of, value
 
 ESCAPES = [
@@ -220,6 +221,16 @@ def test_parts_that_call_themselves_end_in_a_typed_error():
     spec = chat('parts: {text: ["{{ parts(messages) }}"]}\nbody: "{{ parts(messages) }}"')
     with pytest.raises((LimitError, ConfigError)):
         spec.render("body", messages=[{"type": "text"}] * 300)
+
+
+def test_single_parts_inside_parts_are_counted_too():
+    part = {"type": "text"}
+    for _ in range(7):
+        part = {"type": "text", "parts": [part]}
+    many = {f"k{i}": "{{ parts(part.parts[0]) }}" for i in range(20)}
+    spec = Spec(node_of({"parts": {"text": many}, "body": "{{ parts(system_parts) }}"}), REQUESTS["chat"], trusted=False)
+    with pytest.raises(LimitError):
+        spec.render("body", system_parts=[part])
 
 
 def test_repetition_by_replace_join_and_concatenation_is_bounded():

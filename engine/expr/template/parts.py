@@ -71,7 +71,7 @@ class PartTables(Structure):
         """The loop over parts: one branch per entry of the table."""
         mark = node.mark
         one = ast.Compare(ast.Attribute(load("v"), "__class__", ast.Load()), [ast.Is()], [self.helpers.name(dict)])
-        items = ast.IfExp(one, ast.Tuple([load("v")], ast.Load()), self.helpers.call(values.turns, self.frame.n(), load("v")))
+        items = self.helpers.call(values.turns, self.frame.n(), ast.IfExp(one, ast.List([load("v")], ast.Load()), load("v")))
         loop = ast.For(ast.Name("part", ast.Store()), items, [], [])
         block: list[ast.stmt] = []
         outer, self.frame.block = self.frame.block, block
