@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from engine.errors import SpecError
 from engine.expr.function import Unit, load
 from engine.expr.query_code import Code, Value
 from engine.expr.query_functions import FUNCTIONS, QueryError
+from engine.expr.query_paths import write_path
 from engine.spec.node import NOWHERE, Mark, Node
 from engine.spec.problem import Problems, nearest
 
@@ -36,6 +38,7 @@ RULES = {
     "of 4 KiB. Inside `{ }` a path that contains a comma, brace, bracket, `#` or `: ` must be quoted.",
 }
 
+_REFERENCE = re.compile("(?<!&)&(?!&)")
 _preloaded: dict[str, Any] = {}
 _seen: dict[str, Any] = {}
 
@@ -122,7 +125,9 @@ def _check(tree: Any, text: str) -> None:
         elif kind == "function_expression":
             _check_call(node, text)
         elif kind == "expref" and not _takes_expression(parent, node):
-            raise PathError("`&` stands only before an argument of map, sort_by, min_by and max_by", max(0, text.find("&")))
+            found = _REFERENCE.search(text)
+            position = found.start() if found else 0
+            raise PathError("`&` stands only before an argument of map, sort_by, min_by and max_by", position)
 
 
 def _walk(tree: Any) -> Iterator[tuple[Any, int, int, Any]]:
@@ -140,11 +145,18 @@ def _walk(tree: Any) -> Iterator[tuple[Any, int, int, Any]]:
 
 def _check_literal(value: Any) -> None:
     try:
-        size = len(json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
     except (ValueError, RecursionError):
         raise PathError("a literal is not JSON") from None
-    if size > LITERAL:
+    if len(text.encode("utf-8", "surrogatepass")) > LITERAL:
         raise PathError(f"a literal has at most {LITERAL:,} bytes")
+    stack = [(value, 0)]
+    while stack:
+        item, level = stack.pop()
+        if level > DEPTH:
+            raise PathError(f"a literal has at most {DEPTH} levels")
+        if isinstance(item, (list, dict)):
+            stack.extend((child, level + 1) for child in (item if isinstance(item, list) else item.values()))
 
 
 def _check_call(node: Any, text: str) -> None:
@@ -203,7 +215,7 @@ class Queries:
             self.report(place, f"`{_short(text)}`: {error.message}{column}", error.suggestion, error.width)
             return None
         code.mark = node.mark
-        return code.path(tree, value)
+        return write_path(code, tree, value)
 
     def report(self, mark: Mark, message: str, suggestion: str | None = None, width: int = 1) -> None:
         if (mark, message) not in self._reported:
@@ -226,7 +238,7 @@ def compile_query(text: str) -> Callable[[Any], Any]:
         raise SpecError(f"{_short(text)}: {error.message} at column {error.position + 1}") from None
     unit = Unit("path")
     code = Code(unit)
-    result = code.path(tree, Value(load("document")), lenient=False)
+    result = write_path(code, tree, Value(load("document")), lenient=False)
     code.add(ast.Return(result.expr))
     unit.function("query", ["document"], code.body())
     return unit.build()["query"]
