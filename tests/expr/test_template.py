@@ -291,6 +291,11 @@ def test_a_case_the_value_can_never_have_is_a_problem():
     assert [str(p) for p in spec.problems] == ["t.yaml:1:46: error[unknown-case]: this is never `usre`; did you mean `user`?"]
 
 
+def test_a_list_of_the_request_has_no_fields():
+    found = chat('body: {a: "{{ tools.name }}", b: "{{ tools[0].name }}", c: "{{ (messages | first).text }}"}').problems
+    assert [(p.rule, p.mark.column) for p in found] == [("unknown-field", 20)]
+
+
 @pytest.mark.parametrize("mode", ["body", "url", "text"])
 def test_a_conditional_without_else_inside_text_is_a_problem(mode):
     found = Spec("t: \"chat{{ '_stream' if stream }}\"", FREE, mode).problems

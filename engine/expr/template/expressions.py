@@ -84,6 +84,9 @@ class Expressions(Invocations):
                 return nothing()
             return self.known(base.constant[field])
         shape = ANY
+        if base.shape.item is not None:
+            self.problem("unknown-field", f"this is a list; its items may have a field `{field}`, it has none", field)
+            return nothing()
         if base.shape.fields is not None:
             found = base.shape.fields.get(field)
             if found is None:
