@@ -59,6 +59,8 @@ class Accumulator:
                     candidate.append(text)
                     self.events.append(Event("text", fields, choice))
                 return
+        elif kind == "start" and fields == self._started:  # many wires repeat it in every chunk
+            return
         handler = _HANDLERS.get(kind)
         if handler is None:
             self._output(kind, choice, fields)
@@ -273,8 +275,6 @@ class Accumulator:
             self.error = fields
 
     def _begin(self, choice: Any, fields: dict[str, Any]) -> None:
-        if fields == self._started:  # many wires repeat it in every chunk
-            return
         self._started = fields
         news = {k: v for k, v in fields.items() if v is not None and self._start.get(k) != v}
         if news:

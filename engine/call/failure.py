@@ -101,7 +101,18 @@ _CODES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("timeout", ("timeout", "deadlineexceeded")),
     ("invalid_request", ("invalidrequest", "validation", "invalidargument", "badrequest")),
 )
-_MESSAGE_KEYS = "message msg detail details error_message error_description description error title reason".split()
+_MESSAGE_KEYS = (
+    "message",
+    "msg",
+    "detail",
+    "details",
+    "error_message",
+    "error_description",
+    "description",
+    "error",
+    "title",
+    "reason",
+)
 _TYPE_HEADER = "x-amzn-errortype"  # the AWS protocols name the exception here
 _NOT_LETTERS = re.compile(r"[^a-z]")
 _HIDDEN = re.compile(r"<(script|style|head)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)

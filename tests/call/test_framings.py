@@ -16,10 +16,11 @@ from engine import errors
 from engine.call.decode import FRAMINGS, DecodeLimits, Frame, decoder
 from tests.call.wires import TEXT, cut
 
+LIMITS = DecodeLimits()
 SMALL = DecodeLimits(line=1000, event=2000)
 
 
-def frames(framing: str, pieces: list[bytes], data: str = "json", limits: DecodeLimits = DecodeLimits()) -> list[Frame]:
+def frames(framing: str, pieces: list[bytes], data: str = "json", limits: DecodeLimits = LIMITS) -> list[Frame]:
     reading = decoder(framing, data, limits)
     out = [frame for piece in pieces for frame in reading.feed(piece)]
     return out + reading.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -48,7 +48,7 @@ def sign_v4(request: HttpRequest, given: Mapping[str, Any], now: float) -> None:
     if missing:
         raise ConfigError(f"signing needs {', '.join(missing)}")
     service, region = str(given["service"]), str(given["region"])
-    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    moment = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     scope = f"{moment[:8]}/{region}/{service}/aws4_request"
     payload = hashlib.sha256(request.body or b"").hexdigest()
     set_header(request.headers, "X-Amz-Date", moment)
