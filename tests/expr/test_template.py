@@ -293,7 +293,7 @@ def test_a_case_the_value_can_never_have_is_a_problem():
 
 def test_a_list_of_the_request_has_no_fields():
     found = chat('body: {a: "{{ tools.name }}", b: "{{ tools[0].name }}", c: "{{ (messages | first).text }}"}').problems
-    assert [(p.rule, p.mark.column) for p in found] == [("unknown-field", 20)]
+    assert [(p.rule, p.mark.column) for p in found] == [("unknown-field", 21)]
 
 
 @pytest.mark.parametrize("mode", ["body", "url", "text"])
