@@ -291,15 +291,21 @@ def _short(value: Any, limit: int = 160) -> str:
     return text if len(text) <= limit else text[:limit] + "…"
 
 
-def check(case: dict[str, Any], catalog: Any, operations: dict[tuple[str, str], Any] | None = None) -> list[str]:
-    """Reasons why a case fails; empty if every expectation is met. `operations` keeps compiled ones between calls."""
+def operation_of(case: dict[str, Any], catalog: Any) -> Any:
+    """The operation that reads a case, with dummy settings."""
     from engine.examples.given import dummy_settings
 
+    name, dialect = target(case)
+    settings = dummy_settings(catalog.plan(name.split("/")[0].split(":")[0]))
+    return catalog.operation(name, "chat", dialect=dialect, settings=settings, environ={})
+
+
+def check(case: dict[str, Any], catalog: Any, operations: dict[tuple[str, str], Any] | None = None) -> list[str]:
+    """Reasons why a case fails; empty if every expectation is met. `operations` keeps compiled ones between calls."""
     operations = {} if operations is None else operations
     key = target(case)
     if key not in operations:
-        settings = dummy_settings(catalog.plan(key[0].split("/")[0].split(":")[0]))
-        operations[key] = catalog.operation(key[0], "chat", dialect=key[1], settings=settings)
+        operations[key] = operation_of(case, catalog)
     response, error, problems = answer(case, operations[key])
     if "expected_error" in case:
         return problems + error_differences(case["expected_error"], error)
