@@ -1,111 +1,73 @@
-"""The catalog: finds spec files, compiles what is asked for when it is first asked for, and keeps it.
-
-Three doors, three levels of trust (RELIABILITY A1): packaged files are `builtin`; paths and mappings the caller hands in
-are `local`; `remote(text, hosts=[…])` is for a stranger's text. A file that shadows a packaged name is refused unless
-its id is listed in `override`.
-"""
+"""The catalog: finds spec files, compiles what is asked for when it is first asked for, and keeps it."""
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigError, NotFoundError, SpecError, UnsupportedError
+from engine.files import BUILTIN, Files, Remote, remote
 from engine.plan import OperationPlan, ProviderPlan
-from engine.spec.node import Node, node_of
-from engine.spec.problem import Problem, Problems, nearest
+from engine.spec.node import Node
+from engine.spec.problem import Problems, nearest
 
 if TYPE_CHECKING:
     from engine.operation import Operation
 
-_PACKAGED = Path(__file__).parent / "_data" / "catalog"
-BUILTIN = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[1] / "catalog"
-MODEL_FACTS_LIMIT = 1024 * 1024  # bytes; other spec files: 256 KiB
-
-
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """A spec from a stranger: text or a mapping, its id, and the hosts the caller allows it to reach."""
-
-    id: str
-    source: str | Mapping[str, Any]
-    hosts: tuple[str, ...] = ()
-
-
-def remote(source: str | Mapping[str, Any], *, id: str, hosts: Sequence[str] = ()) -> Remote:
-    """Hand in an untrusted provider spec; nothing is read from the environment for it and only `hosts` can be reached."""
-    return Remote(id, source, tuple(hosts))
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    id: str
-    trust: str
-    path: Path | None = None
-    data: Any = None
-    hosts: tuple[str, ...] = ()
+__all__ = ["BUILTIN", "Catalog", "Remote", "remote"]
 
 
 class Catalog:
     """All specs that can be reached: the packaged ones and what the caller added. Shareable between threads."""
 
-    def __init__(self, extra: Iterable[Any] = (), override: Iterable[str] = ()) -> None:
-        self._lock = threading.RLock()
-        self._entries: dict[str, dict[str, _Entry]] = {"providers": {}, "dialects": {}, "models": {}}
-        self._nodes: dict[tuple[str, str], Node | None] = {}
+    def __init__(self, extra: Iterable[Any] = (), override: Iterable[str] = (), findings: Problems | None = None) -> None:
+        """`extra`: paths, mappings and `remote` specs; `override`: ids that may replace packaged ones.
+
+        With `findings` the loader's are collected there, where a tree can be used in spite of them, instead of raised.
+        """
+        self.files = Files(override, findings)
+        self._lock = self.files.lock
         self._bases: dict[str, Node] = {}  # with `extends` resolved; kept, because patches are told apart by identity
-        self._texts: dict[str, str] = {}
         self._plans: dict[str, ProviderPlan] = {}
         self._operations: dict[tuple[Any, ...], OperationPlan] = {}
         self._aliases: dict[str, str] | None = None
         self._facts: dict[str, Any] = {}
-        self._override = frozenset(override)
-        self._scan(BUILTIN, "builtin")
+        self.files.scan(BUILTIN, "builtin")
         for source in [*_environment_paths(), *extra]:
-            self._add(source)
+            self.files.add(source)
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
     def provider_ids(self) -> list[str]:
         """Ids of all providers, sorted."""
-        return sorted(self._entries["providers"])
+        return sorted(self.files.entries["providers"])
 
     def dialect_ids(self) -> list[str]:
         """Ids of all dialects, sorted."""
-        return sorted(self._entries["dialects"])
+        return sorted(self.files.entries["dialects"])
 
     def provider(self, id: str) -> Node | None:
         """The raw tree of a provider's file."""
-        return self._node("providers", id)
+        return self.files.node("providers", id)
 
     def dialect(self, id: str) -> Node | None:
         """The raw tree of a dialect's file."""
-        return self._node("dialects", id)
+        return self.files.node("dialects", id)
 
     def trust(self, id: str) -> str:
         """builtin, local or remote."""
-        entry = self._entries["providers"].get(id)
+        entry = self.files.entries["providers"].get(id)
         return entry.trust if entry else "builtin"
 
     def path(self, kind: str, id: str) -> Path | None:
         """The file of a provider or dialect; None for one handed in as text or mapping."""
-        entry = self._entries[kind].get(id)
-        return entry.path if entry else None
+        return self.files.path(kind, id)
 
     def text(self, file: str) -> str | None:
         """The source text behind a mark, for messages that show it."""
-        found = self._texts.get(file)
-        if found is None:
-            path = BUILTIN.parent / file
-            try:
-                found = path.read_text("utf-8") if path.is_file() else None
-            except (OSError, UnicodeError):
-                found = None
-        return found
+        return self.files.text(file)
 
     def plan(self, provider: str) -> ProviderPlan:
         """Who a provider is: identity, secrets, variables, the names of its operations."""
@@ -124,12 +86,12 @@ class Catalog:
 
     def resolve(self, name: str) -> str:
         """A provider's id from its id or one of its aliases. Raises NotFoundError with the nearest id."""
-        if name in self._entries["providers"]:
+        if name in self.files.entries["providers"]:
             return name
         aliases = self._alias_table()
         if name in aliases:
             return aliases[name]
-        near = nearest(name, [*self._entries["providers"], *aliases])
+        near = nearest(name, [*self.files.entries["providers"], *aliases])
         hint = f"; did you mean `{near}`?" if near else ""
         raise NotFoundError(f"no provider `{name}` in the catalog{hint}")
 
@@ -177,13 +139,14 @@ class Catalog:
 
         With `problems` findings are collected there and None stands for a spec that has errors; without, they raise.
         """
-        from engine.spec.extend import matching_patches
+        from engine.spec.extend import matching_patches, relevant
 
         collected = problems if problems is not None else Problems()
         before = len(collected.errors)
         with self._lock:
             base = self._base(provider, collected)
             patches = matching_patches(base, model, variant) if base is not None else ()
+            patches = relevant(patches, operation)
             key = (provider, operation, tuple(id(p) for p in patches))
             found = self._operations.get(key)
             if found is None and base is not None and len(collected.errors) == before:
@@ -284,7 +247,7 @@ class Catalog:
         """Facts of every known model of a provider, by id."""
         provider = self.resolve(provider)
         if provider not in self._facts:
-            node = self._node("models", provider)
+            node = self.files.node("models", provider)
             listed = node.get("models") if node is not None else None
             self._facts[provider] = listed.plain() if listed is not None else {}
         return self._facts[provider]  # type: ignore[no-any-return]
@@ -293,102 +256,11 @@ class Catalog:
 
     def example_file(self, kind: str, id: str) -> Node | None:
         """`<id>.examples.yaml` beside a spec."""
-        path = self.path(kind, id)
-        beside = path.with_name(f"{id}.examples.yaml") if path is not None else None
-        if beside is None or not beside.is_file():
-            return None
-        return self._parse(beside.read_bytes(), self.label(beside), MODEL_FACTS_LIMIT)
-
-    # --- files ------------------------------------------------------------------------------------------------------
-
-    def _add(self, source: Any) -> None:
-        if isinstance(source, Remote):
-            self._register("providers", _Entry(source.id, "remote", data=source.source, hosts=source.hosts))
-        elif isinstance(source, Mapping):
-            for id, data in source.items():
-                kind = "dialects" if isinstance(data, Mapping) and "operation" in data else "providers"
-                self._register(kind, _Entry(str(id), "local", data=data))
-        else:
-            path = Path(source)
-            if path.is_dir():
-                self._scan(path, "local")
-            elif path.is_file():
-                self._file(path, "local")
-            else:
-                raise ConfigError(f"no spec file or folder at {path}")
-
-    def _scan(self, root: Path, trust: str) -> None:
-        folders = [(root / "providers", "providers"), (root / "dialects", "dialects"), (root / "models", "models")]
-        if not any(folder.is_dir() for folder, _ in folders):
-            for path in sorted(root.glob("*.yaml")):
-                self._file(path, trust)
-            return
-        for folder, kind in folders:
-            if folder.is_dir():
-                for name in sorted(os.listdir(folder)):
-                    if name.endswith(".yaml") and not name.endswith(".examples.yaml"):
-                        self._register(kind, _Entry(name[:-5], trust, path=folder / name))
-
-    def _file(self, path: Path, trust: str) -> None:
-        if path.name.endswith(".examples.yaml"):
-            return
-        node = self._parse(path.read_bytes(), str(path))
-        kind = "dialects" if node.get("operation") is not None else "providers"
-        self._register(kind, _Entry(path.stem, trust, path=path))
-        self._nodes[(kind, path.stem)] = node
-
-    def _register(self, kind: str, entry: _Entry) -> None:
-        known = self._entries[kind].get(entry.id)
-        if known is not None and known.trust == "builtin" and entry.trust != "builtin" and entry.id not in self._override:
-            message = f"`{entry.id}` is the name of a packaged {kind[:-1]}; pass override=[{entry.id!r}] to replace it"
-            raise ConfigError(message, provider=entry.id)
-        self._entries[kind][entry.id] = entry
-        self._nodes.pop((kind, entry.id), None)
-
-    def _node(self, kind: str, id: str) -> Node | None:
-        key = (kind, id)
-        with self._lock:
-            if key not in self._nodes:
-                entry = self._entries[kind].get(id)
-                self._nodes[key] = self._load(entry, kind) if entry else None
-            return self._nodes[key]
-
-    def _load(self, entry: _Entry, kind: str) -> Node:
-        if entry.path is not None:
-            source = entry.path.read_bytes()
-            packed = _PACKAGED.with_name("packed") / kind / f"{entry.id}.json"
-            if entry.trust == "builtin" and packed.is_file():
-                from engine.spec.packed import unpack
-
-                found = unpack(packed.read_bytes(), source, self.label(entry.path))
-                if found is not None:
-                    return found
-            limit = MODEL_FACTS_LIMIT if kind == "models" else 0
-            return self._parse(source, self.label(entry.path), limit)
-        if isinstance(entry.data, Mapping):
-            return node_of(entry.data)
-        return self._parse(entry.data, entry.id)
-
-    def _parse(self, text: str | bytes, label: str, limit: int = 0) -> Node:
-        from engine.spec.load import load
-
-        problems = Problems()
-        options = {"limit": limit} if limit else {}
-        node = load(text, label, problems, **options)
-        if isinstance(text, bytes):
-            self._texts[label] = text.decode("utf-8", "replace")
-        else:
-            self._texts[label] = text
-        if node is None or problems.errors:
-            raise SpecError(problems.sorted() or [Problem("empty", "the file is empty")])
-        return node
+        return self.files.examples(kind, id)
 
     def label(self, path: Path) -> str:
         """How messages name a file: relative to the packaged catalog's parent where it lies there."""
-        try:
-            return str(path.relative_to(BUILTIN.parent))
-        except ValueError:
-            return str(path)
+        return self.files.label(path)
 
     def _alias_table(self) -> dict[str, str]:
         if self._aliases is None:

@@ -224,6 +224,11 @@ def matching_patches(provider: Node, model: str | None, variant: str | None = No
     return tuple(found)
 
 
+def relevant(patches: Sequence[Node], operation: str) -> tuple[Node, ...]:
+    """The patches that change an operation: its own table, or keys of the provider that all operations see."""
+    return tuple(p for p in patches if any(key == operation or key not in _OPERATIONS for key, _ in p.items()))
+
+
 def check_globs(provider: Node, problems: Problems) -> None:
     """Report model patterns that are no globs (rule `bad-glob`)."""
     for glob, patch in (provider.get("models") or Node({})).items():

@@ -1,0 +1,211 @@
+"""Spec files: where they lie, whom they come from, their trees and texts.
+
+Three doors, three levels of trust (RELIABILITY A1): packaged files are `builtin`; paths and mappings the caller hands in
+are `local`; `remote(text, hosts=[…])` is for a stranger's text. A file that shadows a packaged name is refused unless
+its id is listed in `override`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ConfigError, SpecError
+from engine.spec.node import Mark, Node, node_of
+from engine.spec.problem import Problem, Problems
+
+_PACKAGED = Path(__file__).parent / "_data" / "catalog"
+BUILTIN = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[1] / "catalog"
+DATA_LIMIT = 1024 * 1024  # bytes of examples and model facts; other spec files: 256 KiB
+KINDS = ("providers", "dialects", "models")
+
+#: what each finding of this module means, for `llmkit explain` and the key reference
+RULES = {"unreadable-file": "The file is there but cannot be read: a folder of that name, missing permission, a broken link."}
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A spec from a stranger: text or a mapping, its id, and the hosts the caller allows it to reach."""
+
+    id: str
+    source: str | Mapping[str, Any]
+    hosts: tuple[str, ...] = ()
+
+
+def remote(source: str | Mapping[str, Any], *, id: str, hosts: Sequence[str] = ()) -> Remote:
+    """Hand in an untrusted provider spec; nothing is read from the environment for it and only `hosts` can be reached."""
+    return Remote(id, source, tuple(hosts))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One spec: its id, its trust (builtin, local, remote), and the file or the data it stands in."""
+
+    id: str
+    trust: str
+    path: Path | None = None
+    data: Any = None
+    hosts: tuple[str, ...] = ()
+
+
+class Files:
+    """Every spec that can be reached, by kind (`providers`, `dialects`, `models`) and id. Files are read when asked for.
+
+    With `findings` the small ones (a duplicate key, an unquoted date) are put there and the tree is used all the same;
+    without, and for text that has no tree at all, reading raises SpecError with everything found in the file.
+    """
+
+    def __init__(self, override: Iterable[str] = (), findings: Problems | None = None) -> None:
+        self.lock = threading.RLock()
+        self.entries: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
+        self.findings = findings
+        self._override = frozenset(override)
+        self._nodes: dict[tuple[str, str], Node | None] = {}
+        self._examples: dict[Path, Node | None] = {}
+        self._texts: dict[str, str] = {}
+
+    def node(self, kind: str, id: str) -> Node | None:
+        """The tree of a spec as written; None if there is none of that id."""
+        key = (kind, id)
+        with self.lock:
+            if key not in self._nodes:
+                entry = self.entries[kind].get(id)
+                self._nodes[key] = self._load(entry, kind) if entry else None
+            return self._nodes[key]
+
+    def path(self, kind: str, id: str) -> Path | None:
+        """The file of a spec; None for one handed in as text or mapping."""
+        entry = self.entries[kind].get(id)
+        return entry.path if entry else None
+
+    def beside(self, kind: str, id: str) -> Path | None:
+        """`<id>.examples.yaml` beside a spec, if there is one."""
+        path = self.path(kind, id)
+        found = path.with_name(f"{path.name.removesuffix('.yaml')}.examples.yaml") if path is not None else None
+        return found if found is not None and found.is_file() else None
+
+    def examples(self, kind: str, id: str) -> Node | None:
+        """The tree of `<id>.examples.yaml`."""
+        path = self.beside(kind, id)
+        if path is None:
+            return None
+        with self.lock:
+            if path not in self._examples:
+                self._examples[path] = self._parse(self._read(path), self.label(path), DATA_LIMIT)
+            return self._examples[path]
+
+    def text(self, file: str) -> str | None:
+        """The source text behind a mark, for messages that show it."""
+        found = self._texts.get(file)
+        if found is None:
+            path = BUILTIN.parent / file
+            try:
+                found = path.read_text("utf-8") if path.is_file() else None
+            except (OSError, UnicodeError):
+                found = None
+        return found
+
+    def label(self, path: Path) -> str:
+        """How messages name a file: relative to the packaged catalog's parent where it lies there."""
+        try:
+            return str(path.relative_to(BUILTIN.parent))
+        except ValueError:
+            return str(path)
+
+    # --- adding -----------------------------------------------------------------------------------------------------
+
+    def add(self, source: Any) -> None:
+        """A path of a file or folder, a mapping of specs by id, or a `remote` spec."""
+        if isinstance(source, Remote):
+            self._register("providers", Entry(source.id, "remote", data=source.source, hosts=source.hosts))
+        elif isinstance(source, Mapping):
+            for id, data in source.items():
+                kind = "dialects" if isinstance(data, Mapping) and "operation" in data else "providers"
+                self._register(kind, Entry(str(id), "local", data=data))
+        else:
+            path = Path(source)
+            if path.is_dir():
+                self.scan(path, "local")
+            elif path.is_file():
+                self._file(path)
+            else:
+                raise ConfigError(f"no spec file or folder at {path}")
+
+    def scan(self, root: Path, trust: str) -> None:
+        """A folder with `providers`, `dialects` or `models` in it, or one that holds spec files itself."""
+        folders = [(root / kind, kind) for kind in KINDS if (root / kind).is_dir()]
+        if not folders:
+            for path in sorted(root.glob("*.yaml")):
+                if path.is_file():
+                    self._file(path)
+        for folder, kind in folders:
+            for name in sorted(os.listdir(folder)):
+                if name.endswith(".yaml") and not name.endswith(".examples.yaml"):
+                    self._register(kind, Entry(name[:-5], trust, path=folder / name))
+
+    def _file(self, path: Path) -> None:
+        if path.name.endswith(".examples.yaml"):
+            return
+        try:
+            node = None if path.parent.name == "models" else self._parse(self._read(path), str(path))
+        except SpecError:
+            if self.findings is None:
+                raise
+            node = None  # told again, and collected, when the file is asked for
+        kind = "models" if path.parent.name == "models" else kind_of(node)
+        self._register(kind, Entry(path.stem, "local", path=path))
+        if node is not None:
+            self._nodes[(kind, path.stem)] = node
+
+    def _register(self, kind: str, entry: Entry) -> None:
+        known = self.entries[kind].get(entry.id)
+        if known is not None and known.trust == "builtin" and entry.trust != "builtin" and entry.id not in self._override:
+            message = f"`{entry.id}` is the name of a packaged {kind[:-1]}; pass override=[{entry.id!r}] to replace it"
+            raise ConfigError(message, provider=entry.id)
+        self.entries[kind][entry.id] = entry
+        self._nodes.pop((kind, entry.id), None)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def _load(self, entry: Entry, kind: str) -> Node:
+        if entry.path is not None:
+            source = self._read(entry.path)
+            packed = _PACKAGED.with_name("packed") / kind / f"{entry.id}.json"
+            if entry.trust == "builtin" and packed.is_file():
+                from engine.spec.packed import unpack
+
+                found = unpack(packed.read_bytes(), source, self.label(entry.path))
+                if found is not None:
+                    return found
+            return self._parse(source, self.label(entry.path), DATA_LIMIT if kind == "models" else 0)
+        if isinstance(entry.data, Mapping):
+            return node_of(entry.data)
+        return self._parse(entry.data, entry.id)
+
+    def _read(self, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            message = f"the file cannot be read: {error.strerror or error}"
+            raise SpecError([Problem("unreadable-file", message, Mark(self.label(path), 1, 1))]) from None
+
+    def _parse(self, text: str | bytes, label: str, limit: int = 0) -> Node:
+        from engine.spec.load import load
+
+        problems = Problems()
+        node = load(text, label, problems, **({"limit": limit} if limit else {}))
+        self._texts[label] = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        if node is None or (problems.errors and self.findings is None):
+            raise SpecError(problems.sorted())
+        if self.findings is not None:
+            self.findings.extend(problems)
+        return node
+
+
+def kind_of(node: Node | None) -> str:
+    """What a file without a folder to say so is: a dialect says which operation it writes."""
+    return "dialects" if node is not None and node.get("operation") is not None else "providers"
