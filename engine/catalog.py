@@ -15,6 +15,7 @@ from engine.spec.problem import Problems, nearest
 
 if TYPE_CHECKING:
     from engine.operation import Operation
+    from engine.spec.compile.operation import KeptMaps
 
 __all__ = ["BUILTIN", "Catalog", "Remote", "remote"]
 
@@ -32,6 +33,7 @@ class Catalog:
         self._bases: dict[str, Node] = {}  # with `extends` resolved; kept, because patches are told apart by identity
         self._plans: dict[str, ProviderPlan] = {}
         self._operations: dict[tuple[Any, ...], OperationPlan] = {}
+        self.maps: KeptMaps = {}  # compiled maps, shared by all providers that inherit them unchanged
         self._aliases: dict[str, str] | None = None
         self._facts: dict[str, Any] = {}
         self.files.scan(BUILTIN, "builtin")
@@ -169,7 +171,7 @@ class Catalog:
         if tree is None:
             return None
         who = provider_plan(provider, root, problems, self.trust(provider))
-        return compile_operation(who, root, operation, tree, dialects, problems)
+        return compile_operation(who, root, operation, tree, dialects, problems, self.maps)
 
     def operation(
         self,

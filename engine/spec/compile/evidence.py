@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 _PARTS = {"vision": "image", "audio_in": "audio", "video_in": "video", "documents": "document"}
 _OUTPUTS = {"citations": "citation", "logprobs": "logprobs"}
 #: flags that no part of a spec can prove; they are what the provider's page says
-_CLAIMS = frozenset(
-    "parallel_tools audio_out image_out json_mode web_search prompt_cache prefill system".split()
-)
+_CLAIMS = frozenset("parallel_tools audio_out image_out json_mode web_search prompt_cache prefill system".split())
 
 
 def capabilities(
@@ -57,7 +55,9 @@ def evidence(root: Node, tree: Node, templates: Templates, emitted: Mapping[str,
         known = kind in templates.part_types or kind in getattr(templates, "selected_types", ())
         out[flag] = None if known else f"parts has no `{kind}`"
     structured = "schema" in templates.part_reads or "response_format.schema" in getattr(templates, "paths", ())
-    out["json_schema"] = None if structured or _mentions(tree, "response_format.schema") else "no template reads `response_format.schema`"
+    out["json_schema"] = (
+        None if structured or _mentions(tree, "response_format.schema") else "no template reads `response_format.schema`"
+    )
     thinking = "thinking" in emitted or present(tree, "thinking_tags")
     out["thinking"] = None if thinking else "no map emits `thinking` and there are no `thinking_tags`"
     for flag, kind in _OUTPUTS.items():

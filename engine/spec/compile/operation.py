@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 from engine import plan, vocabulary
 from engine.expr.function import Unit
@@ -26,20 +26,47 @@ _CREATES = frozenset(("upload_file", "delete_file", "batch"))
 
 
 def compile_operation(
-    provider: plan.ProviderPlan, root: Node, operation: str, tree: Node, dialects: tuple[str, ...], problems: Problems
+    provider: plan.ProviderPlan,
+    root: Node,
+    operation: str,
+    tree: Node,
+    dialects: tuple[str, ...],
+    problems: Problems,
+    kept: KeptMaps | None = None,
 ) -> plan.OperationPlan | None:
     """The plan of an operation, or None if the problems hold errors.
 
     `root` is the provider's merged tree (patches applied), `tree` the operation's, `dialects` its `extends` chain, nearest
-    first. Everything that can be wrong in a file is found here.
+    first. Everything that can be wrong in a file is found here. Maps that several providers inherit unchanged are compiled
+    once if the same `kept` is handed in each time.
     """
-    return _Operation(provider, root, operation, tree, dialects, problems).compile()
+    return _Operation(provider, root, operation, tree, dialects, problems, {} if kept is None else kept).compile()
+
+
+class MapSet(NamedTuple):
+    """The compiled maps of an operation, and the trees they were made from (held, so that their ids stay their own)."""
+
+    trees: tuple[Node | None, ...]
+    functions: Functions
+    emitted: Mapping[str, Collection[str]]
+
+
+#: ids of the trees -> what was made from them
+KeptMaps = dict[tuple[Any, ...], MapSet]
 
 
 class _Operation:
     def __init__(
-        self, provider: plan.ProviderPlan, root: Node, operation: str, tree: Node, dialects: tuple[str, ...], problems: Problems
+        self,
+        provider: plan.ProviderPlan,
+        root: Node,
+        operation: str,
+        tree: Node,
+        dialects: tuple[str, ...],
+        problems: Problems,
+        kept: KeptMaps,
     ) -> None:
+        self.kept = kept
         self.provider = provider
         self.root = root
         self.name = operation
@@ -94,12 +121,15 @@ class _Operation:
             self.templates.template("wrap", tree.value["wrap"], "body")
         uploads = [(kind, self.calls.call(node, f"upload.{kind}")) for kind, node in (tree.get("upload") or _EMPTY).items()]
         errors = self._errors()
-        maps = self._maps(errors)
         error_names = self._error_queries(errors)
-        stream = self._stream(maps)
+        stream = tree.get("stream")
+        stream = stream if stream is not None and stream.is_map else None
+        if stream is not None and any(present(stream, verb) for verb in vocabulary.VERBS):
+            self._stream_call = self.calls.call(stream, "stream")
+        maps = self._maps(errors, stream)
         if len(self.problems.errors) > before:
             return None
-        functions = self.unit.build()
+        functions = {**self.unit.build(), **maps.functions}
         made = plan.OperationPlan(
             provider=self.provider.id,
             name=self.name,
@@ -149,7 +179,9 @@ class _Operation:
         for name, value in params.items():
             if name not in known:
                 message = f"`{name}` is not a parameter of {self.name}"
-                self.problems.error("unknown-parameter", message, value.key_mark or value.mark, nearest(name, known), width=len(name))
+                self.problems.error(
+                    "unknown-parameter", message, value.key_mark or value.mark, nearest(name, known), width=len(name)
+                )
 
     def _errors(self) -> Node:
         own, shared = self.tree.get("errors"), self.root.get("errors")
@@ -157,26 +189,38 @@ class _Operation:
             return shared if shared is not None and shared.value is not None else _EMPTY
         return merge(own, shared) if shared is not None and shared.value is not None else own
 
-    def _maps(self, errors: Node) -> Maps:
+    def _maps(self, errors: Node, stream: Node | None) -> MapSet:
+        """The functions `response` and `stream`. They read nothing of the provider, so equal trees share them."""
+        trees = (self.tree.get("response"), stream, self.tree.get("usage"), *(errors.get(key) for key in _ERROR_FIELDS))
+        key = (self.name, *map(id, trees))
+        found = self.kept.get(key)
+        if found is None:
+            before = len(self.problems.errors)
+            unit = Unit(f"{self.dialects[0] if self.dialects else self.provider.id}.{self.name}")
+            maps = self._compile_maps(unit, errors, stream)
+            if len(self.problems.errors) > before:
+                return MapSet(trees, {}, maps.emitted)
+            found = self.kept[key] = MapSet(trees, unit.build(), maps.emitted)
+        return found
+
+    def _compile_maps(self, unit: Unit, errors: Node, stream: Node | None) -> Maps:
         tree = self.tree
         table = {k: v for k, v in errors.items() if k in _ERROR_FIELDS}
         table.setdefault("message", Node("message || @", errors.mark, errors.key_mark))
         shared = {"error": Node(table, errors.mark, errors.key_mark)}
         if present(tree, "usage"):
             shared["usage"] = tree.value["usage"]
-        allowed = vocabulary.OPERATION_OUTPUTS[self.name]
-        maps = Maps(self.unit, self.problems, vocabulary.OUTPUTS, allowed, shared)
+        maps = Maps(unit, self.problems, vocabulary.OUTPUTS, vocabulary.OPERATION_OUTPUTS[self.name], shared)
         if present(tree, "response"):
             maps.map("response", tree.value["response"])
         elif not present(tree, "stream") and self.name != "realtime":
             message = f"`{self.name}` needs `response`: how an answer is read"
             self.problems.error("missing-key", message, tree.key_mark or tree.mark)
+        if stream is not None:
+            self._map_stream(maps, stream)
         return maps
 
-    def _stream(self, maps: Maps) -> Node | None:
-        stream = self.tree.get("stream")
-        if stream is None or not stream.is_map:
-            return None
+    def _map_stream(self, maps: Maps, stream: Node) -> None:
         mapped = stream.get("map")
         if mapped is not None and mapped.value == "response":
             if not present(self.tree, "response"):
@@ -188,9 +232,6 @@ class _Operation:
             maps.map("stream", Node(keys, stream.mark, stream.key_mark))
         elif word(stream, "framing", vocabulary.FRAMINGS, "sse", self.problems) != "raw":
             self.problems.error("missing-key", "`stream` needs `map` or `events`", stream.key_mark or stream.mark)
-        if any(present(stream, verb) for verb in vocabulary.VERBS):
-            self._stream_call = self.calls.call(stream, "stream")
-        return stream
 
     _stream_call: Any = None
 
@@ -221,7 +262,9 @@ class _Operation:
         kinds: dict[str, str] = {}
         for native, kind in (errors.get("kinds") or _EMPTY).items():
             if kind.value not in KINDS:
-                self.problems.error("bad-value", f"`{kind.value}` is not a kind of error", kind.mark, nearest(str(kind.value), KINDS))
+                self.problems.error(
+                    "bad-value", f"`{kind.value}` is not a kind of error", kind.mark, nearest(str(kind.value), KINDS)
+                )
             kinds[native] = str(kind.value)
         phrases: dict[str, tuple[str, ...]] = {}
         for kind_name, texts in (errors.get("phrases") or _EMPTY).items():
@@ -242,7 +285,9 @@ class _Operation:
             for counter in [Node(total, counters.key_mark or counters.mark), *(counters.value if counters.is_list else [counters])]:
                 if counter.value not in vocabulary.USAGE_FIELDS:
                     message = f"`{counter.value}` is not a usage counter"
-                    self.problems.error("unknown-field", message, counter.mark, nearest(str(counter.value), vocabulary.USAGE_FIELDS))
+                    self.problems.error(
+                        "unknown-field", message, counter.mark, nearest(str(counter.value), vocabulary.USAGE_FIELDS)
+                    )
         return {**defaults, **found.plain()}
 
     def _finish_reasons(self) -> dict[str, str]:

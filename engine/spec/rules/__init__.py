@@ -92,7 +92,7 @@ def check_dialect(catalog: Any, id: str, file: Node, tree: Node, problems: Probl
         problems.error("missing-key", "a dialect says which `operation` it writes", file.mark)
         return
     root = node_of({"name": id, "base_url": "https://localhost"})
-    compile_operation(provider_plan(id, root, problems), root, str(operation.value), tree, (id,), problems)
+    compile_operation(provider_plan(id, root, problems), root, str(operation.value), tree, (id,), problems, catalog.maps)
 
 
 def rules() -> dict[str, str]:
