@@ -9,7 +9,7 @@ from typing import Any
 from engine import errors
 
 DEPTH = 32  # steps of a path
-_STEP = re.compile(r"""\.([^.\[\]'"]+)|\[(\d{1,6})\]|\['([^']*)'\]|\["([^"]*)"\]""")
+_STEP = re.compile(r"""\.([^.\[\]'"*]+)|\[(\d{1,6})\]|\['([^']*)'\]|\["([^"]*)"\]""")
 
 
 def assemble(arguments: dict[str, Any], at: Any, piece: Any) -> None:
