@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.catalog import Catalog
     from engine.explain import Explanation
     from engine.operation import Operation
-    from engine.types import HttpRequest, Response
+    from engine.types import HttpRequest, Report, Response
 
 __all__ = ["Caller"]
 
@@ -193,11 +193,11 @@ class Caller:
         wanted = _wanted(fields) if operation == "chat" else None
         if stream:
             fields["stream"] = True
-        request = bound.render(**fields)
+        request, context, unsupported = bound.start(fields)
         if target.missing is not None:
             raise ConfigError(target.missing, provider=bound.provider, model=bound.model, operation=bound.name)
         key = bound.plan.idempotency_key
-        if key and bound.plan.replay == "keyed" and key.lower() not in {name.lower() for name in request.headers}:
+        if request is not None and key and bound.plan.replay == "keyed" and key.lower() not in {name.lower() for name in request.headers}:
             import secrets
 
             request.headers[key] = secrets.token_hex(16)  # one for all attempts of this call (RELIABILITY R4)
@@ -206,9 +206,10 @@ class Caller:
         )
 
         def finish(response: Response) -> None:
-            _finish(response, bound, request, run, wanted)
+            _finish(response, bound, context["$report"], run, wanted)
 
-        return Call(bound, request, target.route, run, self._clock, target.credentials, target.provider.tokens, finish)
+        tokens = target.provider.tokens
+        return Call(bound, request, target.route, run, self._clock, target.credentials, tokens, finish, context, unsupported)
 
     def _explain(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Explanation:
         problem: Error
@@ -227,8 +228,13 @@ class Caller:
             fields.pop(option, None)
         target = self._target(model, operation, fields.pop("dialect", None))
         bound = target.operation
-        request = bound.render(**fields)
+        request, context, unsupported = bound.start(fields)
         notes: list[str] = []
+        if request is None:
+            from engine.call.forerun import pretend
+
+            notes += pretend(bound.plan, context)
+            request = bound.build(context, context["$report"], unsupported)
         signed: HttpRequest | None = None
         if target.missing is not None:
             notes.append(target.missing)
@@ -276,9 +282,8 @@ def _leaving(problem: Exception, call: Call | None) -> Error:
     return leaving(error, call) if call is not None else bare(error)
 
 
-def _finish(response: Response, operation: Operation, request: HttpRequest, run: Attempts, wanted: Any) -> None:
+def _finish(response: Response, operation: Operation, report: Report, run: Attempts, wanted: Any) -> None:
     """Complete a Response: its report, where it came from, the parsed object."""
-    report = request.report
     if report is not None:
         if response.report is not report:
             response.warnings[:0] = [w for w in report.warnings if w not in response.warnings]
@@ -321,9 +326,9 @@ def _wanted(fields: Mapping[str, Any]) -> Any:
 
 
 def several_exchanges(operation: Operation) -> str | None:
-    """Why a plain call cannot do this: jobs, sockets and calls with forerunners need more than one exchange. None if it can."""
+    """Why a plain call cannot do this: jobs and sockets need more than one exchange. None if it can."""
     plan = operation.plan
-    if plan.fields.get("job") or plan.fields.get("realtime") or plan.call.before or plan.upload:
+    if plan.fields.get("job") or plan.fields.get("realtime"):
         return f"{plan.name} takes more than one exchange here, which a plain call does not make"
     return None
 

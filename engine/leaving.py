@@ -60,14 +60,19 @@ def foreign(problem: Exception, sent: bool) -> Error:
     return kind(f"{what}: {type(problem).__name__} ({where}{place})")
 
 
-def added_secrets(request: HttpRequest, signed: HttpRequest | None) -> Iterable[str]:
+SHORTEST = 20  # characters of a made credential; what is shorter is a date or a version (keys themselves are masked anyway)
+
+
+def added_secrets(request: HttpRequest | None, signed: HttpRequest | None) -> Iterable[str]:
     """What signing wrote into a request: tokens and signatures are as secret as the keys they were made from."""
     if signed is None:
         return
     for name, value in signed.headers.items():
-        if request.headers.get(name) != value:
+        if request is None or request.headers.get(name) != value:
             _, space, credential = value.partition(" ")
-            yield credential if space else value
+            credential = (credential if space else value).rpartition("Signature=")[2]  # its scope is no secret
+            if len(credential) >= SHORTEST:
+                yield credential
 
 
 def _mask_in_place(value: Any, masker: Masker, depth: int = 32) -> None:

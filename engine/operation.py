@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import errors
 from engine.call.expressible import check_parts, drop_unsupported
+from engine.call.forerun import needs_forerun
 from engine.types import HttpRequest, Report, Response
 from engine.vocabulary import PARAMS
 
@@ -32,7 +33,10 @@ def _random_id(name: str | None = None) -> str:
 class Operation:
     """One operation of one model, with the caller's settings."""
 
-    __slots__ = ("_constant", "clock", "model", "model_info", "name", "plan", "provider", "secrets", "unsupported", "uuid", "values", "who")
+    __slots__ = (
+        "_constant", "_foreruns", "clock", "model", "model_info", "name", "plan", "provider", "secrets", "unsupported", "uuid",
+        "values", "who",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -58,6 +62,8 @@ class Operation:
         self.unsupported = unsupported  # warn, error or ignore
         self.clock = clock
         self.uuid = uuid
+        streamed = plan.stream.call if plan.stream is not None else None
+        self._foreruns = bool(plan.inline or plan.upload or plan.call.before or (streamed and streamed.before))
         self._constant = {**self.values, "model_info": model_info, "$dialects": plan.dialects, "$operation": self}
 
     def __repr__(self) -> str:
@@ -79,6 +85,7 @@ class Operation:
         plan = self.plan
         now = self.clock()
         request = normalize(self.name, dict(fields), reads=plan.reads, part_reads=plan.part_reads, now=now, uuid=self.uuid)
+        report.warnings += request.pop("$warnings", ())
         context: dict[str, Any] = {**request, **self._constant}
         context.setdefault("model", self.model)
         context["$report"] = report
@@ -95,12 +102,22 @@ class Operation:
         `request.report` has the fate of every parameter. Raises UnsupportedError for what the spec cannot express and
         ConfigError for fields that make no sense; both before anything is sent.
         """
+        request, context, _ = self.start(fields)
+        if request is None:
+            message = f"{self.name} must fetch or upload something before this request can be written; a client does that"
+            raise self.place(errors.UnsupportedError(message))
+        return request
+
+    def start(self, fields: dict[str, Any]) -> tuple[HttpRequest | None, dict[str, Any], str | None]:
+        """The request, or None where `engine.call.forerun` has something to get first; its context and policy."""
         policy = fields.pop("unsupported", None)
         report = Report()
         if fields.get("stream") and self.plan.stream is None:
             raise errors.UnsupportedError(f"{self.name} cannot be streamed", provider=self.provider, operation=self.name)
         try:
-            return self.build(self.context(fields, report, policy), report, policy)
+            context = self.context(fields, report, policy)
+            waits = self._foreruns and needs_forerun(self.plan, context)
+            return None if waits else self.build(context, report, policy), context, policy
         except errors.Error as error:
             raise self.place(error) from None
         except (TypeError, ValueError, KeyError, AttributeError, IndexError, RecursionError, OverflowError) as error:

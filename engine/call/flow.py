@@ -14,6 +14,7 @@ from engine.call.send import Route, SendFailure, Timing
 from engine.call.send.body import Body
 from engine.call.step import Alone, Answer, Deliver, Drain, Exchange, Flow, Open, Read, Shut, Wait
 from engine.errors import Error, ProtocolError, StreamInterruptedError, TimeoutError
+from engine.plan import Auth
 from engine.reliability.attempts import Attempts
 from engine.reliability.deadline import Clock, Timer
 from engine.secret import reveal
@@ -30,21 +31,27 @@ LINGER = 0.2
 class Call:
     """One call: an operation, its unsigned request and everything the attempts share."""
 
-    __slots__ = ("attempts", "clock", "credentials", "finish", "operation", "request", "route", "sent", "tokens")
+    __slots__ = (
+        "attempts", "clock", "context", "credentials", "finish", "operation", "request", "route", "sent", "tokens", "unsupported",
+    )  # fmt: skip
 
     def __init__(
         self,
         operation: Any,
-        request: HttpRequest,
+        request: HttpRequest | None,
         route: Route,
         attempts: Attempts,
         clock: Clock,
         credentials: list[Mapping[str, Any]],
         tokens: list[Any],
         finish: Callable[[Response], None],
+        context: dict[str, Any] | None = None,
+        unsupported: str | None = None,
     ) -> None:
         self.operation = operation
-        self.request = request
+        self.request = request  # None while something must be got before it can be written (engine.call.forerun)
+        self.context = context
+        self.unsupported = unsupported
         self.route = route
         self.attempts = attempts
         self.clock = clock
@@ -68,19 +75,29 @@ class Call:
         limits = self.attempts.limits
         return Exchange(request, self.route, self.timing(seconds), limits.body_bytes, limits.error_bytes, limits.ratio)
 
-    def signing(self) -> Flow:
-        """The signing generator of CALL's auth, for the key in use. Secrets are opened here and nowhere else."""
-        operation, key, request = self.operation, self.attempts.key, self.request
+    def ready(self) -> Flow:
+        """The request, signed; first everything it cannot be written without."""
+        if self.request is None:
+            from engine.call.forerun import forerun
+
+            yield from forerun(self)
+        return (yield from self.signed())
+
+    def signing(self, request: HttpRequest | None = None, auth: Auth | None = None) -> Flow:
+        """The signing generator for the key in use. Secrets are opened here and nowhere else."""
+        operation, key, request = self.operation, self.attempts.key, request or self.request
+        assert request is not None
+        auth = auth or operation.plan.auth
         values = {**operation.values, **reveal(self.credentials[key]), "$uuid": operation.uuid}
         copy = HttpRequest(
             request.method, request.url, dict(request.headers), request.body, request.stream, request.report, request.context
         )
         base_url = operation.base_url if self.refreshable() else None
-        return sign(operation.plan.auth, copy, values, self.clock.time(), self.tokens[key], plan=operation.plan, base_url=base_url)
+        return sign(auth, copy, values, self.clock.time(), self.tokens[key], plan=operation.plan, base_url=base_url)
 
-    def signed(self) -> Flow:
-        """The request with credentials; fetches a token first if one is needed."""
-        steps = self.signing()
+    def signed(self, request: HttpRequest | None = None, auth: Auth | None = None) -> Flow:
+        """A request (the call's own, unless given) with credentials; fetches a token first if one is needed."""
+        steps = self.signing(request, auth)
         try:
             next(steps)
         except StopIteration as done:
@@ -88,12 +105,12 @@ class Call:
             return done.value
         finally:
             steps.close()
-        self.sent = yield Alone(id(self.tokens[self.attempts.key]), self._with_token(), self.attempts.deadline.left())
+        self.sent = yield Alone(id(self.tokens[self.attempts.key]), self._with_token(request, auth), self.attempts.deadline.left())
         return self.sent
 
-    def _with_token(self) -> Flow:
+    def _with_token(self, request: HttpRequest | None, auth: Auth | None) -> Flow:
         """Signing once this call has its turn: another one may have fetched the token meanwhile."""
-        steps = self.signing()
+        steps = self.signing(request, auth)
         reply: Any = None
         while True:
             try:
@@ -130,7 +147,7 @@ def whole(call: Call) -> Flow:
         answer: Answer | None = None
         unsent, signed = False, False
         try:
-            request = yield from call.signed()
+            request = yield from call.ready()
             signed = True
             answer = yield call.exchange(request, seconds)
             _refuse_redirect(answer.status)
@@ -197,7 +214,7 @@ class _Run:
         call = self.call
         attempts, operation = call.attempts, call.operation
         limits, deadline = attempts.limits, attempts.deadline
-        request = yield from call.signed()
+        request = yield from call.ready()
         self.signed = True
         timing = call.timing(limits.until_headers(True))
         reply = self.reply = yield Open(request, call.route, timing)
@@ -271,7 +288,7 @@ class _Run:
     def _open_gate(self, events: list[Event]) -> list[Event]:
         self.shown = True
         self.call.attempts.answered()
-        report = self.call.request.report
+        report = self.call.request.report if self.call.request is not None else None
         if report is not None:
             report.timings["first_event"] = round(self.call.attempts.deadline.elapsed(), 6)
         held, self._held = self._held, []

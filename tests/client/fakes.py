@@ -118,6 +118,10 @@ class FakeOperation:
         request.context = {"$operation": self}
         return request
 
+    def start(self, fields: dict[str, Any]) -> tuple[HttpRequest, dict[str, Any], None]:
+        request = self.render(**fields)
+        return request, {"$report": request.report}, None
+
     def response(self, text: str, finish: str | None) -> Response:
         choice = Choice(parts=[Part("text", text=text)], text=text, finish_reason=finish)
         return Response(choices=[choice])
