@@ -1,0 +1,424 @@
+"""Laws that hold for every dialect, on generated values (issue of the foundation; RELIABILITY E1, E5, T1, T3, T6, M1).
+
+Any cut of a stream's bytes gives the same events; a stream folds to what the whole reply of the same content reads as;
+rendering changes nothing of the caller's; no reply, however odd, gives a failure that is not ours.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine.call.encode import encode_frames
+from engine.catalog import Catalog
+from engine.errors import Error
+from engine.examples import given_operation
+from engine.examples.cases import dialect_examples
+from engine.examples.run import content_type, stream_bytes
+
+TARGETS = {
+    "openai-chat": "openai-compatible/m",
+    "openai-responses": "openai:responses/m",
+    "anthropic-messages": "anthropic/m",
+    "gemini": "google-gemini/m",
+    "bedrock-converse": "amazon-bedrock/m",
+    "cohere-v2": "cohere/m",
+    "mistral": "mistral/m",
+    "ollama": "ollama/m",
+}
+CATALOG = Catalog()
+OPERATIONS = {dialect: given_operation(CATALOG, target, "chat") for dialect, target in TARGETS.items()}
+EXAMPLES = {dialect: [e.plain() for e in dialect_examples(CATALOG, dialect)] for dialect in TARGETS}
+STREAMS = [
+    (d, e["name"], stream_bytes(OPERATIONS[d], e)) for d, found in EXAMPLES.items() for e in found if "stream" in e or "frames" in e
+]
+REPLIES = [
+    (d, e["reply"]["body"]) for d, found in EXAMPLES.items() for e in found if isinstance(e.get("reply", {}).get("body"), dict)
+]
+law = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<>"), min_size=1, max_size=12).filter(
+    lambda t: t.strip() == t
+)
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+objects = st.dictionaries(words, values, max_size=3)
+
+
+def test_every_dialect_of_the_catalog_is_under_the_law() -> None:
+    assert set(TARGETS) == {d for d in CATALOG.dialect_ids() if (CATALOG.dialect(d).get("operation").value) == "chat"}  # type: ignore[union-attr]
+
+
+# --- any cut gives the same events --------------------------------------------------------------------------------------
+
+
+def folded(dialect: str, pieces: list[bytes]) -> tuple[list[Any], Any]:
+    """(events, the Response as plain JSON or the error's) of a stream."""
+    operation = OPERATIONS[dialect]
+    reader, events = operation.reader({"content-type": content_type(operation)}), []
+    try:
+        for piece in pieces:
+            events += [e.to_dict() for e in reader.feed(piece)]
+        return events, told(reader.close())
+    except Error as error:
+        return [], {"error": str(error), "partial": told(error.partial) if error.partial else None}
+
+
+def told(response: Any) -> dict[str, Any]:
+    found = response.to_dict()
+    return {k: found.get(k) for k in ("id", "choices", "usage")}
+
+
+@pytest.mark.parametrize(("dialect", "name", "data"), STREAMS, ids=[f"{d}: {n}" for d, n, _ in STREAMS])
+@given(cuts=st.data())
+@law
+def test_any_cut_of_a_stream_gives_the_same_events(dialect: str, name: str, data: bytes, cuts: st.DataObject) -> None:
+    places = sorted(cuts.draw(st.lists(st.integers(0, len(data)), max_size=30)))
+    pieces = [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
+    assert folded(dialect, pieces) == folded(dialect, [data])
+
+
+# --- a stream folds to what the whole reply reads as --------------------------------------------------------------------
+
+#: an answer: pieces of thinking, pieces of text, calls (id, name, arguments); counters
+answers = st.tuples(
+    st.lists(words, max_size=3),
+    st.lists(words, max_size=4),
+    st.lists(st.tuples(st.from_regex(r"[a-z]{3}", fullmatch=True), objects), max_size=3, unique_by=lambda c: c[0]),
+    st.tuples(st.integers(1, 9999), st.integers(1, 9999)),
+).filter(lambda a: a[1] or a[2])
+
+
+def openai_pair(a: Any) -> tuple[Any, list[Any]]:
+    thinking, text, calls, (into, out) = a
+    made = [{"id": f"id_{n}", "type": "function", "function": {"name": n, "arguments": json.dumps(x)}} for n, x in calls]
+    end = "tool_calls" if calls else "stop"
+    message = {"content": "".join(text) or None, "reasoning_content": "".join(thinking) or None, "tool_calls": made or None}
+    usage = {"prompt_tokens": into, "completion_tokens": out}
+    deltas = [{"reasoning_content": t} for t in thinking] + [{"content": t} for t in text]
+    for i, call in enumerate(made):
+        arguments = call["function"]["arguments"]
+        deltas.append(
+            {"tool_calls": [{**call, "index": i, "function": {"name": call["function"]["name"], "arguments": arguments[:2]}}]}
+        )
+        deltas.append({"tool_calls": [{"index": i, "function": {"arguments": arguments[2:]}}]})
+    frames = [{"id": "x", "choices": [{"index": 0, "delta": d}]} for d in deltas]
+    frames += [{"id": "x", "choices": [{"index": 0, "delta": {}, "finish_reason": end}], "usage": usage}]
+    return {"id": "x", "choices": [{"index": 0, "message": message, "finish_reason": end}], "usage": usage}, frames
+
+
+def responses_pair(a: Any) -> tuple[Any, list[Any]]:
+    thinking, text, calls, (into, out) = a
+    items: list[Any] = []
+    frames: list[Any] = [{"type": "response.created", "response": {"id": "x", "status": "in_progress", "output": []}}]
+
+    def item(made: Any, empty: Any, deltas: list[Any]) -> None:
+        index = len(items)
+        items.append(made)
+        frames.append({"type": "response.output_item.added", "output_index": index, "item": {**made, **empty}})
+        frames.extend({**d, "output_index": index, "item_id": made["id"]} for d in deltas)
+        frames.append({"type": "response.output_item.done", "output_index": index, "item": made})
+
+    if thinking:
+        made = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "".join(thinking)}]}
+        deltas = [{"type": "response.reasoning_summary_text.delta", "summary_index": 0, "delta": t} for t in thinking]
+        item(made, {"summary": []}, deltas)
+    if text:
+        made = {
+            "type": "message",
+            "id": "msg_1",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "".join(text), "annotations": []}],
+        }
+        item(made, {"content": []}, [{"type": "response.output_text.delta", "content_index": 0, "delta": t} for t in text])
+    for n, x in calls:
+        made = {"type": "function_call", "id": f"fc_{n}", "call_id": f"id_{n}", "name": n, "arguments": json.dumps(x)}
+        deltas = [
+            {"type": "response.function_call_arguments.delta", "delta": p} for p in (made["arguments"][:2], made["arguments"][2:])
+        ]
+        item(made, {"arguments": ""}, deltas)
+    whole = {
+        "id": "x",
+        "object": "response",
+        "status": "completed",
+        "output": items,
+        "usage": {"input_tokens": into, "output_tokens": out},
+    }
+    return whole, [*frames, {"type": "response.completed", "response": whole}]
+
+
+def anthropic_pair(a: Any) -> tuple[Any, list[Any]]:
+    thinking, text, calls, (into, out) = a
+    end = "tool_use" if calls else "end_turn"
+    content: list[Any] = []
+    frames: list[Any] = [{"type": "message_start", "message": {"id": "x", "usage": {"input_tokens": into, "output_tokens": 1}}}]
+
+    def block(whole: Any, empty: Any, deltas: list[Any]) -> None:
+        index = len(content)
+        content.append(whole)
+        frames.append({"type": "content_block_start", "index": index, "content_block": {**whole, **empty}})
+        frames.extend({"type": "content_block_delta", "index": index, "delta": d} for d in deltas)
+        frames.append({"type": "content_block_stop", "index": index})
+
+    if thinking:
+        deltas = [{"type": "thinking_delta", "thinking": t} for t in thinking] + [{"type": "signature_delta", "signature": "c2ln"}]
+        block({"type": "thinking", "thinking": "".join(thinking), "signature": "c2ln"}, {"thinking": "", "signature": ""}, deltas)
+    if text:
+        block({"type": "text", "text": "".join(text)}, {"text": ""}, [{"type": "text_delta", "text": t} for t in text])
+    for n, x in calls:
+        pieces = (json.dumps(x)[:2], json.dumps(x)[2:])
+        deltas = [{"type": "input_json_delta", "partial_json": p} for p in pieces]
+        block({"type": "tool_use", "id": f"id_{n}", "name": n, "input": x}, {"input": {}}, deltas)
+    usage = {"input_tokens": into, "output_tokens": out}
+    frames += [{"type": "message_delta", "delta": {"stop_reason": end}, "usage": usage}, {"type": "message_stop"}]
+    return {"id": "x", "content": content, "stop_reason": end, "usage": usage}, frames
+
+
+def gemini_pair(a: Any) -> tuple[Any, list[Any]]:
+    thinking, text, calls, (into, out) = a
+    parts: list[Any] = [{"text": t, "thought": True} for t in thinking] + [{"text": t} for t in text]
+    parts += [{"functionCall": {"id": f"id_{n}", "name": n, "args": x}} for n, x in calls]
+    usage = {"promptTokenCount": into, "candidatesTokenCount": out}
+    frames: list[Any] = [{"responseId": "x", "candidates": [{"content": {"parts": [p]}}]} for p in parts]
+    frames[-1]["candidates"][0]["finishReason"] = "STOP"
+    frames[-1]["usageMetadata"] = usage
+    return {
+        "responseId": "x",
+        "candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}],
+        "usageMetadata": usage,
+    }, frames
+
+
+def bedrock_pair(a: Any) -> tuple[Any, list[Any]]:
+    thinking, text, calls, (into, out) = a
+    end = "tool_use" if calls else "end_turn"
+    content: list[Any] = []
+    frames: list[Any] = [{"event": "messageStart", "data": {"role": "assistant"}}]
+
+    def block(whole: Any, start: Any, deltas: list[Any]) -> None:
+        index = len(content)
+        content.append(whole)
+        if start:
+            frames.append({"event": "contentBlockStart", "data": {"contentBlockIndex": index, "start": start}})
+        frames.extend({"event": "contentBlockDelta", "data": {"contentBlockIndex": index, "delta": d}} for d in deltas)
+        frames.append({"event": "contentBlockStop", "data": {"contentBlockIndex": index}})
+
+    if thinking:
+        deltas = [{"reasoningContent": {"text": t}} for t in thinking] + [{"reasoningContent": {"signature": "c2ln"}}]
+        block({"reasoningContent": {"reasoningText": {"text": "".join(thinking), "signature": "c2ln"}}}, None, deltas)
+    if text:
+        block({"text": "".join(text)}, None, [{"text": t} for t in text])
+    for n, x in calls:
+        pieces = (json.dumps(x)[:2], json.dumps(x)[2:])
+        use = {"toolUseId": f"id_{n}", "name": n}
+        block({"toolUse": {**use, "input": x}}, {"toolUse": use}, [{"toolUse": {"input": p}} for p in pieces])
+    usage = {"inputTokens": into, "outputTokens": out, "totalTokens": into + out}
+    frames += [{"event": "messageStop", "data": {"stopReason": end}}, {"event": "metadata", "data": {"usage": usage}}]
+    return {"output": {"message": {"role": "assistant", "content": content}}, "stopReason": end, "usage": usage}, frames
+
+
+def cohere_pair(a: Any) -> tuple[Any, list[Any]]:
+    thinking, text, calls, (into, out) = a
+    end = "TOOL_CALL" if calls else "COMPLETE"
+    made = [{"id": f"id_{n}", "type": "function", "function": {"name": n, "arguments": json.dumps(x)}} for n, x in calls]
+    content: list[Any] = []
+    frames: list[Any] = [{"type": "message-start", "id": "x", "delta": {"message": {"role": "assistant"}}}]
+    for kind, pieces in (("thinking", thinking), ("text", text)):
+        if pieces:
+            index = len(content)
+            content.append({"type": kind, kind: "".join(pieces)})
+            frames.append({"type": "content-start", "index": index, "delta": {"message": {"content": {"type": kind, kind: ""}}}})
+            frames.extend({"type": "content-delta", "index": index, "delta": {"message": {"content": {kind: p}}}} for p in pieces)
+            frames.append({"type": "content-end", "index": index})
+    for i, call in enumerate(made):
+        arguments = call["function"]["arguments"]
+        start = {**call, "function": {"name": call["function"]["name"], "arguments": arguments[:2]}}
+        frames.append({"type": "tool-call-start", "index": i, "delta": {"message": {"tool_calls": start}}})
+        rest = {"function": {"arguments": arguments[2:]}}
+        frames.append({"type": "tool-call-delta", "index": i, "delta": {"message": {"tool_calls": rest}}})
+        frames.append({"type": "tool-call-end", "index": i})
+    usage = {"tokens": {"input_tokens": into, "output_tokens": out}}
+    frames.append({"type": "message-end", "delta": {"finish_reason": end, "usage": usage}})
+    message = {"role": "assistant", "content": content, "tool_calls": made}
+    return {"id": "x", "message": message, "finish_reason": end, "usage": usage}, frames
+
+
+def ollama_pair(a: Any) -> tuple[Any, list[Any]]:
+    thinking, text, calls, (into, out) = a
+    made = [{"function": {"name": n, "arguments": x}} for n, x in calls]
+    end = {"done": True, "done_reason": "stop", "prompt_eval_count": into, "eval_count": out}
+    deltas: list[Any] = [{"thinking": t, "content": ""} for t in thinking] + [{"content": t} for t in text]
+    deltas += [{"content": "", "tool_calls": [c]} for c in made]
+    frames = [{"model": "m", "message": {"role": "assistant", **d}, "done": False} for d in deltas]
+    message = {"role": "assistant", "content": "".join(text), "thinking": "".join(thinking) or None, "tool_calls": made or None}
+    return {"model": "m", "message": message, **end}, [
+        *frames,
+        {"model": "m", "message": {"role": "assistant", "content": ""}, **end},
+    ]
+
+
+PAIRS: dict[str, Callable[[Any], tuple[Any, list[Any]]]] = {
+    "openai-chat": openai_pair,
+    "openai-responses": responses_pair,
+    "anthropic-messages": anthropic_pair,
+    "gemini": gemini_pair,
+    "bedrock-converse": bedrock_pair,
+    "cohere-v2": cohere_pair,
+    "mistral": lambda a: openai_pair(([], *a[1:])),
+    "ollama": ollama_pair,
+}
+
+
+@pytest.mark.parametrize("dialect", TARGETS)
+@given(answer=answers)
+@law
+def test_a_stream_folds_to_what_the_whole_reply_reads_as(dialect: str, answer: Any) -> None:
+    operation = OPERATIONS[dialect]
+    whole, frames = PAIRS[dialect](answer)
+    read = told(operation.read(200, {"content-type": "application/json"}, json.dumps(whole).encode()))
+    assert operation.plan.stream is not None
+    _, fold = folded(dialect, [encode_frames(operation.plan.stream.framing, frames)])
+    for response in (read, fold):
+        for choice in response.get("choices", ()):
+            for part in [*choice["parts"], *choice["tool_calls"]]:
+                part.pop("arguments_json", None)  # the text of arguments may be spaced in another way
+    assert fold == read
+    assert (read["choices"][0].get("text") or "") == "".join(answer[1])
+    assert [c["arguments"] for c in read["choices"][0]["tool_calls"]] == [x for _, x in answer[2]]
+
+
+# --- rendering changes nothing of the caller's --------------------------------------------------------------------------
+
+parts = st.one_of(
+    st.builds(lambda t: {"type": "text", "text": t}, words),
+    st.just({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0="}}),
+    st.just({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}),
+)
+calls = st.builds(
+    lambda n, x: {"id": f"id_{n}", "type": "function", "function": {"name": n, "arguments": json.dumps(x)}},
+    st.sampled_from("fgh"),
+    objects,
+)
+rounds = st.builds(
+    lambda cs, text: [
+        {"role": "assistant", "content": text, "tool_calls": cs},
+        *({"role": "tool", "tool_call_id": c["id"], "content": "done"} for c in cs),
+    ],
+    st.lists(calls, min_size=1, max_size=3, unique_by=lambda c: c["id"]),
+    words | st.none(),
+)
+messages = st.lists(
+    st.one_of(
+        st.builds(lambda c: [{"role": "user", "content": c}], words | st.lists(parts, min_size=1, max_size=3)),
+        st.builds(lambda c: [{"role": "system", "content": c}], words),
+        st.builds(lambda c, t: [{"role": "assistant", "content": c, "reasoning_content": t}], words, words | st.none()),
+        rounds,
+    ),
+    min_size=1,
+    max_size=5,
+).map(lambda groups: [m for g in groups for m in g])
+requests = st.fixed_dictionaries(
+    {"messages": messages},
+    optional={
+        "temperature": st.floats(0, 2),
+        "max_tokens": st.integers(1, 100_000),
+        "stop": st.lists(words, max_size=6),
+        "reasoning_effort": st.sampled_from(["none", "minimal", "low", "medium", "high", "xhigh"]),
+        "tools": st.just(
+            [{"type": "function", "function": {"name": n, "parameters": {"type": "object", "properties": {}}}} for n in "fgh"]
+        ),
+        "tool_choice": st.sampled_from(["auto", "none", "required"]),
+        "response_format": st.sampled_from(
+            [{"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}]
+        ),
+        "stream": st.booleans(),
+        "extra_body": objects,
+    },
+)
+
+
+@pytest.mark.parametrize("dialect", TARGETS)
+@given(request=requests)
+@law
+def test_rendering_changes_nothing_and_fails_only_with_our_errors(dialect: str, request: dict[str, Any]) -> None:
+    before = copy.deepcopy(request)
+    try:
+        sent = OPERATIONS[dialect].render(**request)
+    except Error:
+        return
+    finally:
+        assert request == before
+    again = OPERATIONS[dialect].render(**request)
+    assert (again.url, again.body, again.headers) == (sent.url, sent.body, sent.headers)
+
+
+# --- no reply crashes a reader ------------------------------------------------------------------------------------------
+
+
+def altered(document: Any, place: list[int], value: Any) -> Any:
+    """A copy of a document with something else, or something more, at a place."""
+    made = copy.deepcopy(document)
+    at = made
+    for step in place:
+        keys = list(at) if isinstance(at, dict) else list(range(len(at)))
+        if not keys:
+            break
+        key = keys[step % len(keys)]
+        if not isinstance(at[key], (dict, list)) or not at[key]:
+            at[key] = value
+            return made
+        at = at[key]
+    if isinstance(at, dict):
+        at["unheard_of"] = value
+    else:
+        at.append(value)
+    return made
+
+
+@pytest.mark.parametrize(("dialect", "body"), REPLIES, ids=[f"{d}-{i}" for i, (d, _) in enumerate(REPLIES)])
+@given(place=st.lists(st.integers(0, 20), max_size=8), value=values, status=st.sampled_from([200, 200, 400, 429, 500]))
+@law
+def test_an_odd_reply_reads_or_gives_our_error(dialect: str, body: Any, place: list[int], value: Any, status: int) -> None:
+    data = json.dumps(altered(body, place, value)).encode()
+    try:
+        OPERATIONS[dialect].read(status, {"content-type": "application/json"}, data)
+    except Error:
+        pass
+
+
+@pytest.mark.parametrize("dialect", TARGETS)
+@given(answer=answers, which=st.integers(0, 50), place=st.lists(st.integers(0, 20), max_size=8), value=values)
+@law
+def test_an_odd_frame_is_read_or_gives_our_error(dialect: str, answer: Any, which: int, place: list[int], value: Any) -> None:
+    _, frames = PAIRS[dialect](answer)
+    at = which % len(frames)
+    if dialect == "bedrock-converse":
+        frames[at] = {"event": frames[at]["event"], "data": altered(frames[at]["data"], place, value)}
+    else:
+        frames[at] = altered(frames[at], place, value)
+    plan = OPERATIONS[dialect].plan.stream
+    assert plan is not None
+    folded(dialect, [encode_frames(plan.framing, frames)])
+
+
+@pytest.mark.parametrize("dialect", TARGETS)
+@given(data=st.binary(max_size=200), status=st.sampled_from([200, 204, 301, 400, 401, 429, 500, 529]))
+@law
+def test_noise_gives_our_error_or_an_answer(dialect: str, data: bytes, status: int) -> None:
+    try:
+        OPERATIONS[dialect].read(status, {}, data)
+    except Error:
+        pass
+    folded(dialect, [data])
