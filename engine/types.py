@@ -67,7 +67,7 @@ class Report(_Plain):
     """What became of the call: the fate of every parameter, what was dropped, attempts, timings, price lines.
 
     `parameters` maps a canonical name to {fate, to?, value?, sent?, reason?}; fate is sent, renamed, clamped, default,
-    dropped or refused. `warnings` are sentences for people.
+    template (a template of the spec reads it), dropped or refused. `warnings` are sentences for people.
     """
 
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)

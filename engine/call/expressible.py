@@ -27,9 +27,11 @@ _EMPTY = (None, [], {}, "")
 def drop_unsupported(plan: OperationPlan, context: dict[str, Any], report: Report, policy: str, params: Sequence[str]) -> None:
     """Remove fields that no parameter and no template takes; `policy` is warn, error or ignore (SPEC_LANGUAGE 5.2)."""
     for name in params:
-        if name in context and context[name] is not None and name not in plan.listed and name not in plan.reads:
-            if name == "reasoning_effort" and "reasoning" in plan.reads:
-                continue  # one value under two names
+        if context.get(name) is None or name in plan.listed:
+            continue
+        if name in plan.reads or (name == "reasoning_effort" and "reasoning" in plan.reads):  # one value under two names
+            report.parameters[name] = {"fate": "template", "value": context[name]}
+        else:
             _drop(plan, context, report, policy, name)
     for name, readers in _READ_AS.items():
         if context.get(name) in _EMPTY or any(r in plan.reads or r in plan.listed for r in readers):
