@@ -11,7 +11,7 @@ from engine.errors import ConfigError, NotFoundError, SpecError, UnsupportedErro
 from engine.files import BUILTIN, Files, Remote, remote
 from engine.plan import OperationPlan, ProviderPlan
 from engine.spec.node import Node
-from engine.spec.problem import Problems, nearest
+from engine.spec.problem import Problem, Problems, nearest
 
 if TYPE_CHECKING:
     from engine.operation import Operation
@@ -33,6 +33,7 @@ class Catalog:
         self._bases: dict[str, Node] = {}  # with `extends` resolved; kept, because patches are told apart by identity
         self._plans: dict[str, ProviderPlan] = {}
         self._operations: dict[tuple[Any, ...], OperationPlan] = {}
+        self._warnings: dict[tuple[Any, ...], tuple[Problem, ...]] = {}
         self.maps: KeptMaps = {}  # compiled maps, shared by all providers that inherit them unchanged
         self._aliases: dict[str, str] | None = None
         self._facts: dict[str, Any] = {}
@@ -90,7 +91,7 @@ class Catalog:
         """A provider's id from its id or one of its aliases. Raises NotFoundError with the nearest id."""
         if name in self.files.entries["providers"]:
             return name
-        aliases = self._alias_table()
+        aliases = self.aliases()
         if name in aliases:
             return aliases[name]
         near = nearest(name, [*self.files.entries["providers"], *aliases])
@@ -151,10 +152,14 @@ class Catalog:
             patches = relevant(patches, operation)
             key = (provider, operation, tuple(id(p) for p in patches))
             found = self._operations.get(key)
-            if found is None and base is not None and len(collected.errors) == before:
+            if found is not None:
+                collected.extend(self._warnings[key])
+            elif base is not None and len(collected.errors) == before:
+                start = len(collected)
                 found = self._compile(provider, operation, base, patches, collected)
                 if found is not None:
                     self._operations[key] = found
+                    self._warnings[key] = tuple(collected[start:])
         if problems is None and (collected.errors or found is None):
             raise SpecError(collected.sorted() or f"{provider} has no {operation}", provider=provider)
         return found
@@ -260,15 +265,25 @@ class Catalog:
         """`<id>.examples.yaml` beside a spec."""
         return self.files.examples(kind, id)
 
+    def example_names(self, dialect: str) -> set[str]:
+        """The names of a dialect's examples."""
+        from engine.examples.cases import dialect_examples
+
+        return {str(name.value) for example in dialect_examples(self, dialect) if (name := example.get("name")) is not None}
+
     def label(self, path: Path) -> str:
         """How messages name a file: relative to the packaged catalog's parent where it lies there."""
         return self.files.label(path)
 
-    def _alias_table(self) -> dict[str, str]:
+    def aliases(self) -> dict[str, str]:
+        """Other names of providers, to their ids. A file that cannot be read has none."""
         if self._aliases is None:
             table: dict[str, str] = {}
             for id in self.provider_ids():
-                node = self.provider(id)
+                try:
+                    node = self.provider(id)
+                except SpecError:
+                    continue
                 names = node.get("aliases") if node is not None else None
                 for alias in names.value if names is not None and names.is_list else ():
                     table.setdefault(str(alias.value), id)

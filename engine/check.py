@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import re
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 from engine.catalog import Catalog
 from engine.errors import Error, SpecError
-from engine.examples import Result, cases, run
-from engine.spec.extend import blame, check_globs, dialect_tree, operation_names
+from engine.examples import Case, Result, cases, run
+from engine.kept import Kept
+from engine.spec.extend import (
+    blame,
+    check_globs,
+    dialect_tree,
+    matching_patches,
+    operation_names,
+    operation_tree,
+    provider_tree,
+    relevant,
+)
 from engine.spec.node import Mark, Node
 from engine.spec.problem import Problem, Problems
+from engine.spec.report import counts, distinct
 from engine.spec.rules import check_dialect, check_provider
 from engine.spec.validate import validate
+from engine.vocabulary import OPERATIONS
+
+_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_EMPTY = Node({})
+_SCHEMAS = {"providers": "provider", "dialects": "dialect", "models": "models"}
+#: what follows from a key that is not there: behind a misspelt key it would say the same thing twice
+_ABSENCES = frozenset("missing-key one-verb one-scheme no-evidence needs-fields unused-secret missing-default-model".split())
 
 
 @dataclass(slots=True)
 class Findings:
-    """What came of a check."""
+    """What came of a check. `results` are those of the examples that ran now, not of kept ones."""
 
     problems: list[Problem] = field(default_factory=list)
     files: int = 0
@@ -41,11 +58,7 @@ class Findings:
 
     def summary(self) -> str:
         """One line of counts."""
-        skipped = f" ({self.skipped} not applicable)" if self.skipped else ""
-        return (
-            f"{self.files} files, {self.examples} examples{skipped}, {self.errors} errors, "
-            f"{self.warnings} warnings, {self.seconds:.2f} s"
-        )
+        return counts(self.problems, self.seconds, files=self.files, examples=self.examples)
 
 
 def check(
@@ -56,104 +69,219 @@ def check(
     cache: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Findings:
-    """Check specs, `("providers", id)` or `("dialects", id)`; the whole catalog without ids.
+    """Check specs, `("providers", id)`, `("dialects", id)` or `("models", id)`; the whole catalog without ids.
 
-    With `cache` (a folder) results are kept by the digest of everything they depend on: the engine, the file, its
-    dialects and its examples.
+    With `cache` (a folder) results are kept by the digest of everything they depend on. A catalog made with `findings`
+    lets a file's smaller faults be told together with what later steps find. Nothing is raised for what is in a file.
     """
     start = time.perf_counter()
-    chosen = list(ids) if ids is not None else _everything(catalog)
     findings = Findings()
-    seen: set[tuple[Any, ...]] = set()
-    for kind, id in chosen:
+    kept = Kept(catalog, cache, examples) if cache is not None else None
+    for kind, id in _everything(catalog) if ids is None else ids:
         if progress:
             progress(id)
-        findings.files += 1
-        kept = _Kept(catalog, cache, kind, id, examples) if cache is not None else None
-        found = kept.read() if kept else None
+        found = kept.read(kind, id) if kept else None
         if found is None:
-            found = _dialect(catalog, id) if kind == "dialects" else _provider(catalog, id, examples)
+            found = _File(catalog, kind, id, examples).check()
             if kept:
-                kept.write(found)
+                kept.write(kind, id, found)
+        findings.files += 1
         findings.examples += found.examples
         findings.skipped += found.skipped
         findings.results += found.results
-        for problem in found.problems:
-            key = (problem.rule, problem.mark, problem.message, problem.origin)
-            if key not in seen:
-                seen.add(key)
-                findings.problems.append(problem)
-    findings.problems.sort(key=lambda p: (p.mark.file, p.mark.line, p.mark.column, p.rule))
+        findings.problems += found.problems
+    findings.problems = _once(findings.problems)
     findings.seconds = time.perf_counter() - start
     return findings
 
 
 def _everything(catalog: Catalog) -> list[tuple[str, str]]:
-    return [("dialects", id) for id in catalog.dialect_ids()] + [("providers", id) for id in catalog.provider_ids()]
+    return [(kind, id) for kind in ("dialects", "providers", "models") for id in sorted(catalog.files.entries[kind])]
 
 
-def _load(fetch: Callable[[], Node | None], problems: Problems) -> Node | None:
-    try:
-        return fetch()
-    except SpecError as error:
-        problems.extend(error.problems)
-        return None
+def _once(problems: list[Problem]) -> list[Problem]:
+    """Each finding once, sorted by place. What a dialect's own check tells is not told again for each who inherits it."""
+    told = {(p.rule, p.mark) for p in problems if p.origin is None}
+    return distinct(p for p in problems if p.origin is None or p.rule == "example" or (p.rule, p.origin) not in told)
 
 
-def _dialect(catalog: Catalog, id: str) -> Findings:
-    problems = Problems()
-    node = _load(lambda: catalog.dialect(id), problems)
-    if node is not None:
-        validate(node, "dialect", problems)
-        beside = _load(lambda: catalog.example_file("dialects", id), problems)
-        if beside is not None:
-            validate(beside, "examples", problems)
-        if not problems.errors:
-            tree = dialect_tree(catalog, id, problems)
-            if tree is not None and not problems.errors:
-                check_dialect(catalog, id, node, tree, problems)
-    return Findings(problems=list(problems))
+class _File:
+    """One file going through the steps. Later steps run in spite of earlier findings where there is a tree to run on."""
+
+    def __init__(self, catalog: Catalog, kind: str, id: str, examples: bool) -> None:
+        self.catalog = catalog
+        self.kind = kind
+        self.id = id
+        self.examples = examples
+        self.problems = Problems()
+        self.findings = Findings()
+
+    def check(self) -> Findings:
+        path = self.catalog.path(self.kind, self.id)
+        if path is not None and not _ID.fullmatch(self.id):
+            label = self.catalog.label(path)
+            self.problems.error("bad-id", f"`{self.id}` cannot be an id: small letters, digits, hyphens", Mark(label, 1, 1))
+        node = self._tree(lambda: self.catalog.files.node(self.kind, self.id))
+        if node is not None:
+            self._schema(node)
+            if self.kind != "models":
+                self._examples_schema()
+            steps = {"dialects": self._dialect, "providers": self._provider}.get(self.kind)
+            if steps is not None and node.is_map:
+                self._further(lambda: steps(node), node)
+        self.findings.problems = list(self.problems)
+        return self.findings
+
+    def _tree(self, fetch: Callable[[], Node | None]) -> Node | None:
+        """A file's tree with the loader's findings, whenever it was read."""
+        collected = self.catalog.files.findings
+        try:
+            node = fetch()
+        except SpecError as error:
+            self.problems.extend(error.problems)
+            return None
+        if node is not None and collected:
+            self.problems.extend(replace(p) for p in collected if p.mark.file == node.mark.file)
+        return node
+
+    def _schema(self, node: Node) -> None:
+        validate(node, _SCHEMAS[self.kind], self.problems)
+        if self.kind == "providers":
+            check_globs(node, self.problems)
+
+    def _examples_schema(self) -> None:
+        node = self._tree(lambda: self.catalog.example_file(self.kind, self.id))
+        if node is not None:
+            validate(node, "examples", self.problems)
+
+    def _further(self, steps: Callable[[], None], node: Node) -> None:
+        """Run the steps that need a sound tree. After earlier errors, what merely follows from them is not told."""
+        before = len(self.problems)
+        known = list(self.problems.errors)
+        try:
+            steps()
+        except SpecError as error:
+            self.problems.extend(error.problems)
+        except Error as error:
+            self.problems.error("bad-value", str(error), node.mark)
+        except Exception as error:
+            if not known:  # else the tree is not what the compiler was promised
+                message = f"the engine failed: {type(error).__name__}: {error}"
+                self.problems.error("engine-failure", message, node.mark)
+        if known:
+            lines = {(p.mark.file, p.mark.line) for p in known}
+            added = [p for p in self.problems[before:] if (p.mark.file, p.mark.line) not in lines and p.rule not in _ABSENCES]
+            self.problems[before:] = added
+
+    # --- dialects ---------------------------------------------------------------------------------------------------
+
+    def _dialect(self, node: Node) -> None:
+        start = len(self.problems)
+        tree = dialect_tree(self.catalog, self.id, self.problems)
+        if tree is not None:
+            check_dialect(self.catalog, self.id, node, tree, self.problems)
+        extends = node.get("extends")
+        blame(self.problems, start, extends.mark if extends is not None else node.mark)
+
+    # --- providers --------------------------------------------------------------------------------------------------
+
+    def _provider(self, node: Node) -> None:
+        extends = node.get("extends")
+        top = extends.mark if extends is not None else node.mark
+        before = len(self.problems.errors)
+        start = len(self.problems)
+        provider_tree(self.catalog, self.id, self.problems)
+        blame(self.problems, start, top)
+        if len(self.problems.errors) > before:
+            return
+        base = self.catalog.tree(self.id)
+        self._compile(node, base, top)
+        start = len(self.problems)
+        check_provider(self.catalog, self.id, node, self.problems)
+        blame(self.problems, start, top)
+        if self.examples and not self.problems.errors:
+            self._run_examples(node, base, top)
+
+    def _compile(self, node: Node, base: Node, top: Mark) -> None:
+        """Every operation under every distinct combination of a model pattern and a variant."""
+        idle: dict[Mark, Problem] = {}
+        busy: set[Mark] = set()
+        done: set[tuple[object, ...]] = set()
+        for model, variant, patches in combinations(base):
+            for operation in operation_names(base, patches):
+                key = (operation, *map(id, relevant(patches, operation)))
+                if key in done:
+                    continue
+                done.add(key)
+                found = Problems()
+                self._loaded(base, operation, patches, found)
+                self.catalog.compile(self.id, operation, model, variant, problems=found)
+                nothing = {p.mark: p for p in found if p.rule == "deletes-nothing"}
+                busy |= {mark for patch in patches for mark in _deletions(patch, operation)} - nothing.keys()
+                idle |= nothing
+                found[:] = [p for p in found if p.rule != "deletes-nothing"]
+                blame(found, 0, _reader(node, operation, patches, top))
+                self.problems += found
+        told = Problems(p for mark, p in idle.items() if mark not in busy)
+        blame(told, 0, top)
+        self.problems += told
+
+    def _loaded(self, base: Node, operation: str, patches: tuple[Node, ...], found: Problems) -> None:
+        """What the loader found in the dialects of an operation."""
+        collected = self.catalog.files.findings
+        if collected:
+            _, chain = operation_tree(self.catalog, base, operation, patches, Problems())
+            files = {node.mark.file for node in map(self.catalog.dialect, chain) if node is not None}
+            found.extend(replace(p) for p in collected if p.mark.file in files)
+
+    # --- examples ---------------------------------------------------------------------------------------------------
+
+    def _run_examples(self, node: Node, base: Node, top: Mark) -> None:
+        for variant in [None, *(name for name, _ in (base.get("variants") or _EMPTY).items())]:
+            for case in cases(self.catalog, self.id, variant):
+                result = self._run(case, variant)
+                self.findings.results.append(result)
+                if result.skipped is not None:
+                    self.findings.skipped += 1
+                    continue
+                self.findings.examples += 1
+                for failure in result.failures:
+                    where = f"{self.id}:{variant}" if variant else self.id
+                    self.problems.error("example", f"{where}: example `{result.name}`: {failure}", case.mark)
+                    blame(self.problems, len(self.problems) - 1, self._suffers(node, base, case, variant, top))
+
+    def _run(self, case: Case, variant: str | None) -> Result:
+        try:
+            return run(self.catalog, self.id, case, variant=variant)
+        except Error as error:
+            failure = f"{error.kind}: {error}"
+        except Exception as error:
+            failure = f"the engine failed: {type(error).__name__}: {error}"
+        return Result(self.id, case.operation, str(case.example.get("name")), case.origin, failures=[failure])
+
+    def _suffers(self, node: Node, base: Node, case: Case, variant: str | None, top: Mark) -> Mark:
+        """Where a reader of a failing example looks: at it, if it is the provider's own, else at the operation."""
+        beside = self.catalog.files.beside("providers", self.id)
+        if beside is not None and case.mark.file == self.catalog.label(beside):
+            return case.mark
+        return _reader(node, case.operation, matching_patches(base, None, variant), top)
 
 
-def _provider(catalog: Catalog, id: str, examples: bool) -> Findings:
-    problems = Problems()
-    findings = Findings()
-    node = _load(lambda: catalog.provider(id), problems)
-    if node is not None:
-        validate(node, "provider", problems)
-        check_globs(node, problems)
-        beside = _load(lambda: catalog.example_file("providers", id), problems)
-        if beside is not None:
-            validate(beside, "examples", problems)
-        if not problems.errors:
-            compile_all(catalog, id, node, problems)
-        if not problems.errors:
-            check_provider(catalog, id, node, problems)
-        if examples and not problems.errors:
-            _run_examples(catalog, id, node, problems, findings)
-    findings.problems = list(problems)
-    return findings
-
-
-def compile_all(catalog: Catalog, id: str, node: Node, problems: Problems) -> None:
-    """Every operation, plain, under each variant and under each model pattern that a plain name can match."""
-    base = _load(lambda: catalog.tree(id), problems)
-    if base is None:
-        return
-    globs = [glob for glob, patch in (base.get("models") or Node({})).items() if glob != "default" and patch.is_map]
-    variants = [name for name, _ in (base.get("variants") or Node({})).items()]
-    models = ["", *(matching_name(glob) for glob in globs)]
-    for model, variant in [*((m, None) for m in models), *(("", v) for v in variants)]:
-        from engine.spec.extend import matching_patches
-
-        for operation in operation_names(base, matching_patches(base, model, variant)):
-            start = len(problems)
-            catalog.compile(id, operation, model, variant, problems=problems)
-            blame(problems, start, _reader(node, operation))
+def combinations(base: Node) -> Iterator[tuple[str, str | None, tuple[Node, ...]]]:
+    """A model name, a variant and their patches, for every distinct combination of patches: plain first."""
+    globs = [glob for glob, patch in (base.get("models") or _EMPTY).items() if glob != "default" and patch.is_map]
+    variants = [name for name, _ in (base.get("variants") or _EMPTY).items()]
+    seen: set[tuple[int, ...]] = set()
+    for variant, model in product([None, *variants], ["", *map(matching_name, globs)]):
+        patches = matching_patches(base, model, variant)
+        key = tuple(map(id, patches))
+        if key not in seen:
+            seen.add(key)
+            yield model, variant, patches
 
 
 def matching_name(glob: str) -> str:
-    """A model name that a pattern matches: wildcards become letters, sets their first member."""
+    """A model name that a pattern matches: stars become nothing, `?` a letter, sets their first member."""
     out, i = "", 0
     while i < len(glob):
         c = glob[i]
@@ -169,110 +297,20 @@ def matching_name(glob: str) -> str:
     return out
 
 
-def _reader(node: Node, operation: str) -> Mark:
-    found = node.get(operation)
-    return (found.key_mark or found.mark) if found is not None else node.mark
+def _deletions(patch: Node, operation: str) -> Iterator[Mark]:
+    """The places where a patch deletes something that an operation sees."""
+    pending = [Node({key: node}) for key, node in patch.items() if key == operation or key not in OPERATIONS]
+    while pending:
+        for _, node in pending.pop().items():
+            if node.value is None and node.key_mark is not None:
+                yield node.key_mark
+            pending.append(node)
 
 
-def _run_examples(catalog: Catalog, id: str, node: Node, problems: Problems, findings: Findings) -> None:
-    for variant in [None, *(name for name, _ in (node.get("variants") or Node({})).items())]:
-        for case in cases(catalog, id, variant):
-            try:
-                result = run(catalog, id, case, variant=variant)
-            except Error as error:
-                result = Result(id, case.operation, str(case.example.get("name")), case.origin, failures=[str(error)])
-            findings.results.append(result)
-            if result.skipped is not None:
-                findings.skipped += 1
-                continue
-            findings.examples += 1
-            for failure in result.failures:
-                where = f"{id}:{variant}" if variant else id
-                message = f"{where}: example `{result.name}`: {failure}"
-                problems.error("example", message, _mark(catalog, case.origin, case.inherited, case.line))
-
-
-def _mark(catalog: Catalog, origin: str, inherited: bool, line: int | None) -> Mark:
-    kind = "dialects" if inherited else "providers"
-    path = catalog.path(kind, origin)
-    beside = path.with_name(f"{origin}.examples.yaml") if path else None
-    chosen = beside if beside is not None and beside.is_file() else path
-    return Mark(catalog.label(chosen) if chosen else origin, line or 1, 1)
-
-
-class _Kept:
-    """One file's findings on disk, under the digest of what they depend on."""
-
-    def __init__(self, catalog: Catalog, folder: Path, kind: str, id: str, examples: bool) -> None:
-        digest = hashlib.sha256(f"{engine_digest()} {kind} {id} {examples}".encode())
-        for path in _depends(catalog, kind, id):
-            digest.update(path.name.encode() + path.read_bytes())
-        self.path = folder / f"{digest.hexdigest()[:32]}.json"
-
-    def read(self) -> Findings | None:
-        try:
-            kept = json.loads(self.path.read_text("utf-8"))
-        except (OSError, ValueError):
-            return None
-        problems = [Problem(**{**p, "mark": Mark(*p["mark"]), "origin": Mark(*p["origin"]) if p["origin"] else None}) for p in kept["problems"]]
-        results = [Result(**{**r, "needs": tuple(r["needs"])}) for r in kept["results"]]
-        return Findings(problems, examples=kept["examples"], skipped=kept["skipped"], results=results)
-
-    def write(self, findings: Findings) -> None:
-        from dataclasses import asdict
-
-        kept = {
-            "problems": [asdict(p) for p in findings.problems],
-            "results": [asdict(r) for r in findings.results],
-            "examples": findings.examples,
-            "skipped": findings.skipped,
-        }
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            beside = self.path.with_suffix(".new")
-            beside.write_text(json.dumps(kept), "utf-8")
-            beside.replace(self.path)
-        except OSError:
-            return  # a cache that cannot be written is no cache
-
-
-def _depends(catalog: Catalog, kind: str, id: str) -> Iterable[Path]:
-    """The files a check reads: the spec, its examples, and those of everything it may extend."""
-    found: list[Path] = []
-    own = catalog.path(kind, id)
-    for path in [own, *_extended(catalog, kind, id)]:
-        if path is not None:
-            beside = path.with_name(f"{path.stem}.examples.yaml")
-            found += [p for p in (path, beside) if p.is_file()]
-    return found
-
-
-def _extended(catalog: Catalog, kind: str, id: str) -> Iterable[Path | None]:
-    texts = [path.read_text("utf-8", "replace") for path in [catalog.path(kind, id)] if path is not None]
-    names = {*catalog.dialect_ids(), *catalog.provider_ids()}
-    seen: set[str] = {id}
-    out: list[Path | None] = []
-    while texts:
-        words = {w.strip("\"',{}:") for w in texts.pop().split()}
-        for name in sorted((words & names) - seen):
-            seen.add(name)
-            path = catalog.path("dialects", name) or catalog.path("providers", name)
-            out.append(path)
-            if path is not None:
-                texts.append(path.read_text("utf-8", "replace"))
-    return out
-
-
-_DIGEST: list[str] = []
-
-
-def engine_digest() -> str:
-    """Digest of the engine's own code and schemas: a new engine trusts no kept result."""
-    if not _DIGEST:
-        digest = hashlib.sha256()
-        root = Path(__file__).parent
-        for path in sorted([*root.rglob("*.py"), *(root.parent / "schemas").glob("*.json")]):
-            stat = path.stat()
-            digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}".encode())
-        _DIGEST.append(digest.hexdigest())
-    return _DIGEST[0]
+def _reader(node: Node, operation: str, patches: Iterable[Node], top: Mark) -> Mark:
+    """Where a provider's file brings an operation in: the last patch that names it, else its own table, else `extends`."""
+    found = [patch.get(operation) for patch in patches if patch.mark.file == node.mark.file]
+    for place in [*reversed(found), node.get(operation)]:
+        if place is not None:
+            return place.key_mark or place.mark
+    return top

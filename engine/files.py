@@ -23,9 +23,6 @@ BUILTIN = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[1] / "cata
 DATA_LIMIT = 1024 * 1024  # bytes of examples and model facts; other spec files: 256 KiB
 KINDS = ("providers", "dialects", "models")
 
-#: what each finding of this module means, for `llmkit explain` and the key reference
-RULES = {"unreadable-file": "The file is there but cannot be read: a folder of that name, missing permission, a broken link."}
-
 
 @dataclass(frozen=True, slots=True)
 class Remote:
@@ -128,9 +125,9 @@ class Files:
                 self._register(kind, Entry(str(id), "local", data=data))
         else:
             path = Path(source)
-            if path.is_dir():
+            if path.is_dir() and path.suffix != ".yaml":
                 self.scan(path, "local")
-            elif path.is_file():
+            elif path.exists() or path.is_symlink():
                 self._file(path)
             else:
                 raise ConfigError(f"no spec file or folder at {path}")
@@ -140,8 +137,7 @@ class Files:
         folders = [(root / kind, kind) for kind in KINDS if (root / kind).is_dir()]
         if not folders:
             for path in sorted(root.glob("*.yaml")):
-                if path.is_file():
-                    self._file(path)
+                self._file(path)
         for folder, kind in folders:
             for name in sorted(os.listdir(folder)):
                 if name.endswith(".yaml") and not name.endswith(".examples.yaml"):
@@ -156,7 +152,7 @@ class Files:
             if self.findings is None:
                 raise
             node = None  # told again, and collected, when the file is asked for
-        kind = "models" if path.parent.name == "models" else kind_of(node)
+        kind = path.parent.name if path.parent.name in ("models", "dialects") else kind_of(node)
         self._register(kind, Entry(path.stem, "local", path=path))
         if node is not None:
             self._nodes[(kind, path.stem)] = node

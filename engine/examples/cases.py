@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.examples.deviations import Deviations, deviations
-from engine.spec.node import Node
+from engine.spec.node import NOWHERE, Mark, Node
 from engine.spec.problem import Problems
 from engine.vocabulary import OPERATIONS
 
@@ -28,7 +28,7 @@ class Case:
     inherited: bool = False
     deviations: Deviations = field(default_factory=Deviations)
     skip: str | None = None  # the reason in `skip_examples`
-    line: int | None = None
+    mark: Mark = NOWHERE
     variant: str | None = None
 
 
@@ -44,7 +44,7 @@ def cases(catalog: Catalog, provider: str, variant: str | None = None) -> list[C
         plain = example.plain()
         if plain.get("variant") == variant:
             name = str(operation or plain.get("operation", "chat"))
-            out.append(Case(plain, name, provider, line=example.mark.line, variant=variant))
+            out.append(Case(plain, name, provider, mark=example.mark, variant=variant))
     for operation in OPERATIONS:
         out.extend(_inherited(catalog, provider, operation, variant))
     return out
@@ -78,7 +78,7 @@ def _inherited(catalog: Catalog, provider: str, operation: str, variant: str | N
         for example in found:
             plain = example.plain()
             name = str(plain.get("name"))
-            yield Case(plain, operation, dialect, True, differs, skips.get(name), example.mark.line, variant)
+            yield Case(plain, operation, dialect, True, differs, skips.get(name), example.mark, variant)
 
 
 def _listed(node: Node | None) -> Iterator[Node]:

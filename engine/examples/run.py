@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 from engine.errors import Error
 from engine.examples.cases import Case, cases
 from engine.examples.given import given_operation, signed
+from engine.spec.node import NOWHERE, Mark
 
 if TYPE_CHECKING:
     from engine.catalog import Catalog
@@ -34,7 +35,7 @@ class Result:
     needs: tuple[str, ...] = ()
     failures: list[str] = field(default_factory=list)
     skipped: str | None = None
-    line: int | None = None
+    mark: Mark = NOWHERE
 
     @property
     def passed(self) -> bool:
@@ -51,7 +52,7 @@ def run(catalog: Catalog, provider: str, case: Case, *, variant: str | None = No
     """Run one example. A skipped one runs too: if it would pass, the skip itself is a failure."""
     example = case.example
     needs = tuple(example.get("needs") or ())
-    result = Result(provider, case.operation, str(example.get("name")), case.origin, needs, line=case.line)
+    result = Result(provider, case.operation, str(example.get("name")), case.origin, needs, mark=case.mark)
     flags = catalog.capabilities(provider, case.operation, variant=variant)
     missing = [flag for flag in needs if flags.get(flag) in (None, False)]
     if missing:

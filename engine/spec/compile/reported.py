@@ -9,11 +9,4 @@ RULES = {
     "no-evidence": "A capability is `true` but nothing in the spec can express it.\n\nSee the table of SPEC_LANGUAGE 11: "
     "`vision` wants an `image` entry in `parts`, `tools` a template that reads `tools`, a place for results and a `tool_call` "
     "output, and so on. A flag with `false` needs no evidence.",
-    "bad-value": "A value is not one of the words this key takes.",
-    "missing-key": "A key that is needed here is absent.",
-    "wrong-type": "A value has the wrong shape for its key.",
-    "unknown-key": "A key is not part of the language here.",
-    "unknown-field": "A name is not a field of what stands before it.",
-    "example": "An example does not do what it says.\n\nThe message names the place that differs. `llmkit render` and "
-    "`llmkit read` run one half of a call each.",
 }

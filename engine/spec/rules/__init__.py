@@ -7,37 +7,53 @@ work are listed in their modules' `RULES` tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
+from engine.spec.extend import Source
 from engine.spec.node import Node
 from engine.spec.problem import Problems
+from engine.vocabulary import OPERATIONS
 
 NAMES = (
     "host-not-allowed",
     "host-variable",
     "insecure-url",
+    "url-may-vanish",
     "forbidden-header",
     "unused-secret",
     "name-clash",
+    "alias-clash",
     "unsafe-pattern",
+    "keyed-without-header",
     "status-reason",
+    "unknown-instead",
     "unknown-skip",
     "missing-default-model",
 )
 
+#: what the steps around the compilers report: reading a file, running its examples
+RULES = {
+    "unreadable-file": "The file is there but cannot be read: a folder of that name, missing permission, a broken link.",
+    "bad-id": "A file's name is its id: small letters, digits and single hyphens, then `.yaml`.",
+    "example": "An example does not do what it says.\n\nThe message names the place that differs. `llmkit render` and "
+    "`llmkit read` run one half of a call each.",
+    "engine-failure": "The engine failed while it compiled the file.\n\nThis is a fault of the engine, not of the file; "
+    "please report it together with the file.",
+}
+
 #: modules whose RULES tables name what they report
 _REPORTERS = (
     "engine.spec.load",
-    "engine.spec.scan",
     "engine.spec.extend",
     "engine.spec.validate",
     "engine.spec.compile.reported",
     "engine.spec.compile.mapping",
     "engine.expr.query",
-    "engine.expr.template",
+    "engine.expr.template.rules",
+    "engine.spec.rules",
 )
 
 
@@ -50,47 +66,48 @@ class Spec:
     tree: Node
     operations: Mapping[str, Node] = field(default_factory=dict)
     examples: frozenset[str] = frozenset()  # names of every example its dialects bring
-    trust: str = "builtin"
-    compiled: Mapping[str, Any] = field(default_factory=dict)  # operation -> OperationPlan
+    providers: Collection[str] = ()  # every id of the catalog
+    aliases: Mapping[str, str] = field(default_factory=dict)  # of all others, to their ids; empty if it has none itself
 
 
-class _Catalog(Protocol):
+class Library(Source, Protocol):
+    """What the rules ask a catalog for."""
+
+    maps: Any
+
     def tree(self, provider: str) -> Node: ...
-    def trust(self, id: str) -> str: ...
-    def compile(self, provider: str, operation: str) -> Any: ...
+    def example_names(self, dialect: str) -> Collection[str]: ...
+    def aliases(self) -> Mapping[str, str]: ...
 
 
-def check_provider(catalog: Any, id: str, file: Node, problems: Problems) -> None:
-    """Every rule on a provider whose operations compile."""
-    from engine.examples.cases import dialect_examples
+def check_provider(catalog: Library, id: str, file: Node, problems: Problems) -> None:
+    """Every rule on a provider."""
     from engine.spec.extend import operation_names, operation_tree
 
     tree = catalog.tree(id)
     operations: dict[str, Node] = {}
-    compiled: dict[str, Any] = {}
     examples: set[str] = set()
     for name in operation_names(tree):
         whole, chain = operation_tree(catalog, tree, name, (), Problems())
         if whole is not None:
             operations[name] = whole
-            compiled[name] = catalog.compile(id, name)
         for dialect in chain:
-            examples |= {str(e.value["name"].value) for e in dialect_examples(catalog, dialect) if e.get("name") is not None}
-    spec = Spec(id, file, tree, operations, frozenset(examples), catalog.trust(id), compiled)
+            examples.update(catalog.example_names(dialect))
+    aliases = catalog.aliases() if file.get("aliases") is not None else {}
+    spec = Spec(id, file, tree, operations, frozenset(examples), catalog.provider_ids(), aliases)
     for rule in NAMES:
         import_module(f"engine.spec.rules.{rule.replace('-', '_')}").check(spec, problems)
 
 
-def check_dialect(catalog: Any, id: str, file: Node, tree: Node, problems: Problems) -> None:
+def check_dialect(catalog: Library, id: str, file: Node, tree: Node, problems: Problems) -> None:
     """Compile a dialect as a provider with nothing but that dialect would, so that a wrong one is found alone."""
     from engine.spec.compile.operation import compile_operation
     from engine.spec.compile.provider import provider_plan
     from engine.spec.node import node_of
 
     operation = file.get("operation")
-    if operation is None:
-        problems.error("missing-key", "a dialect says which `operation` it writes", file.mark)
-        return
+    if operation is None or operation.value not in OPERATIONS:
+        return  # the schema has said so
     root = node_of({"name": id, "base_url": "https://localhost"})
     compile_operation(provider_plan(id, root, problems), root, str(operation.value), tree, (id,), problems, catalog.maps)
 
