@@ -118,9 +118,9 @@ class Client(Caller):
 
     def _transport_for(self) -> Any:
         if self._transport is None:
-            from engine.call.send.threaded import PooledTransport
+            from engine.call.send.direct import DirectTransport
 
-            return PooledTransport()
+            return DirectTransport()
         if hasattr(self._transport, "handle_request"):
             from engine.call.send.given import GivenTransport
 
