@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+SDKS   := .venv-sdks
 SHARED ?= ../shared
 JOBS   ?= 2
 
@@ -23,16 +24,17 @@ $(VENV)/.check: $(VENV)/.test
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[check]'
 	@touch $@
 
-# the providers' official types, for the wire judge; large, so only where the judge is
-$(VENV)/.wire: $(VENV)/.test
-	$(BIN)/python -m pip install -q --disable-pip-version-check -r $(SHARED)/wire/requirements-validate.txt
+# the providers' official types, for the wire judge; large and with versions of their own, so apart and only where needed
+$(SDKS)/.ready: $(VENV)/.test
+	$(PYTHON) -m venv $(SDKS)
+	$(SDKS)/bin/python -m pip install -q --disable-pip-version-check -r $(SHARED)/wire/requirements-validate.txt
 	@touch $@
 
 demo: $(VENV)/.run
 	@$(BIN)/llmkit demo
 
-test: $(if $(CI),$(VENV)/.wire,$(VENV)/.test)
-	$(BIN)/python -m pytest -n $(JOBS)
+test: $(if $(CI),$(SDKS)/.ready,$(VENV)/.test)
+	LLMKIT_SDK_PYTHON=$(if $(CI),$(SDKS)/bin/python) $(BIN)/python -m pytest -n $(JOBS)
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .
@@ -49,8 +51,8 @@ format: $(VENV)/.check
 replay: $(VENV)/.test
 	$(BIN)/python tools/replay.py $(SHARED)/traffic
 
-wire: $(VENV)/.wire
-	$(BIN)/python tools/wire.py $(SHARED)/wire
+wire: $(SDKS)/.ready
+	LLMKIT_SDK_PYTHON=$(SDKS)/bin/python $(BIN)/python tools/wire.py $(SHARED)/wire
 
 docs: $(VENV)/.run
 	$(BIN)/python tools/schema_reference.py
@@ -59,4 +61,4 @@ bench:
 	$(PYTHON) tools/bench/run.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
+	rm -rf $(VENV) $(SDKS) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
