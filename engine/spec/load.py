@@ -19,6 +19,7 @@ SPEC_LIMIT = 256 * 1024  # bytes of a provider or dialect file
 DATA_LIMIT = 1024 * 1024  # bytes of an examples or model facts file
 NODE_LIMIT = 20_000
 DEPTH_LIMIT = 32
+FINDINGS_LIMIT = 100  # a file with more is garbage; reading on would only cost time
 
 #: what each finding of the loader means, for `llmkit explain` and the key reference
 RULES = {
@@ -154,8 +155,11 @@ class _Reader:
         next_event = parser.get_event
         scalar, mapping, sequence = yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent
         documents = 0
+        enough = len(self.problems) + FINDINGS_LIMIT
         while True:
             event = next_event()
+            if len(self.problems) > enough:
+                raise _Stop
             kind = event.__class__
             if kind is scalar:
                 self._scalar(event)

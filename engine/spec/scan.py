@@ -11,8 +11,10 @@ import re
 
 _LINE = re.compile(
     r"(?P<indent> *)(?P<dashes>(?:[-?](?:[ \t]+|(?=\n|\Z)))*)"
-    r"(?:(?P<key>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\n]|'')*'|[^\s\"'\[\]{}#|>,&*!%@`][^\n]*?)[ \t]*:(?=\s|\Z))?[ \t]*"
+    # A plain key takes the white space before its colon along: looking for that apart would be quadratic.
+    r"(?:(?P<key>(?:\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\n]|'')*')[ \t]*|[^\s\"'\[\]{}#|>,&*!%@`][^\n]*?):(?=\s|\Z))?[ \t]*"
 )
+_BLANK = re.compile(r"(?:[ \t]*\r?\n)+")
 _DOUBLE = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _SINGLE = re.compile(r"'(?:[^']|'')*'?")
 _BLOCK_SCALAR = re.compile(r"[|>][-+0-9]*[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
@@ -30,6 +32,8 @@ def too_deep(text: str, limit: int) -> int | None:
     position, end = 0, len(text)
     columns: list[int] = []  # where the open block collections begin
     while position < end:
+        blank = _BLANK.match(text, position)
+        position = blank.end() if blank else position
         line = _LINE.match(text, position)
         if line is None:
             return None
