@@ -228,13 +228,9 @@ class AsyncClient(Caller):
 
     def _transport_for(self) -> Any:
         if self._transport is None:
-            try:
-                from engine.call.send.aio import AiohttpTransport
-            except ImportError:
-                from engine.call.send.evented import AsyncPooledTransport
+            from engine.call.send.direct_async import AsyncDirectTransport
 
-                return AsyncPooledTransport()
-            return AiohttpTransport()
+            return AsyncDirectTransport()
         if hasattr(self._transport, "handle_async_request"):
             from engine.call.send.given import AsyncGivenTransport
 
