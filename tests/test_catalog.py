@@ -1,0 +1,66 @@
+"""The packaged catalog: every file passes all six steps, stays small, and says when somebody last looked."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+
+from engine.catalog import BUILTIN, Catalog
+from engine.check import Findings, check
+from engine.examples.cases import dialect_examples
+
+DIALECTS = sorted(p.stem for p in (BUILTIN / "dialects").glob("*.yaml") if not p.name.endswith(".examples.yaml"))
+PROVIDERS = sorted(p.stem for p in (BUILTIN / "providers").glob("*.yaml") if not p.name.endswith(".examples.yaml"))
+
+
+@pytest.fixture(scope="module")
+def findings() -> Findings:
+    return check(Catalog())
+
+
+def lines(kind: str, id: str) -> int:
+    """Lines of a file, without its `serve` block: the other direction has a budget of its own."""
+    count, served = 0, False
+    for line in (BUILTIN / kind / f"{id}.yaml").read_text("utf-8").splitlines():
+        served = line.startswith("serve:") or (served and line.startswith((" ", "#")))
+        count += not served
+    return count
+
+
+def test_the_whole_catalog_is_good(findings: Findings) -> None:
+    assert not findings.errors, "\n".join(str(p) for p in findings.problems if p.severity == "error")
+    assert not findings.warnings, "\n".join(map(str, findings.problems))
+
+
+def test_every_provider_ran_examples(findings: Findings) -> None:
+    ran = {r.provider for r in findings.results if r.passed}
+    assert not set(PROVIDERS) - ran
+
+
+def test_what_is_skipped_is_skipped_for_a_reason(findings: Findings) -> None:
+    """Inherited examples that a provider cannot run need a capability it lacks, or stand in its `skip_examples`."""
+    reasons = {r.skipped for r in findings.results if r.skipped}
+    assert all(reason.startswith("needs ") or len(reason) > 12 for reason in reasons)
+
+
+@pytest.mark.parametrize("id", DIALECTS)
+def test_a_dialect_fits_on_a_few_screens_and_brings_examples(id: str) -> None:
+    assert lines("dialects", id) <= 200
+    node = Catalog().dialect(id)
+    assert node is not None
+    if node.get("operation") is not None and node.value["operation"].value == "chat":
+        assert len(dialect_examples(Catalog(), id)) >= 12
+
+
+def test_a_provider_is_one_screen() -> None:
+    assert lines("providers", "groq") <= 20
+    assert statistics.median(lines("providers", id) for id in PROVIDERS) <= 40
+
+
+@pytest.mark.parametrize("id", PROVIDERS)
+def test_a_provider_says_who_where_and_when_it_was_checked(id: str) -> None:
+    node = Catalog().provider(id)
+    assert node is not None
+    for key in ("name", "docs", "categories", "checked"):
+        assert node.get(key) is not None, f"{id} has no `{key}`"
