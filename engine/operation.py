@@ -92,6 +92,7 @@ class Operation:
         context["$now"] = now
         context["$uuid"] = self.uuid
         policy = unsupported or self.unsupported
+        context["$unsupported"] = policy
         drop_unsupported(plan, context, report, policy, PARAMS.get(self.name, []))
         check_parts(plan, context, report)
         return context
