@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from engine.catalog import Catalog
 from engine.errors import Error, SpecError
 from engine.examples import Case, Result, cases, run
 from engine.kept import Kept
+from engine.spec.compile.evidence import unproven
 from engine.spec.extend import (
     blame,
     check_globs,
@@ -20,10 +22,12 @@ from engine.spec.extend import (
     matching_patches,
     operation_names,
     operation_tree,
+    patched,
     provider_tree,
     relevant,
 )
 from engine.spec.node import Mark, Node
+from engine.spec.pattern import glob_matches
 from engine.spec.problem import Problem, Problems
 from engine.spec.report import counts, distinct
 from engine.spec.rules import check_dialect, check_provider
@@ -196,9 +200,11 @@ class _File:
             return
         base = self.catalog.tree(self.id)
         self._compile(node, base, top)
-        start = len(self.problems)
-        check_provider(self.catalog, self.id, node, self.problems)
-        blame(self.problems, start, top)
+        meaning = Problems()
+        check_provider(self.catalog, self.id, node, meaning)
+        blame(meaning, 0, top)
+        failed = len(self.problems.errors) > 0
+        self.problems += [p for p in meaning if not (failed and p.rule in _ABSENCES)]
         if self.examples and not self.problems.errors:
             self._run_examples(node, base, top)
 
@@ -207,20 +213,28 @@ class _File:
         idle: dict[Mark, Problem] = {}
         busy: set[Mark] = set()
         done: set[tuple[object, ...]] = set()
-        for model, variant, patches in combinations(base):
+        ways = list(combinations(base))
+        names = [model for model, _, _ in ways if model]
+        for model, variant, patches in ways:
+            plans = {}
             for operation in operation_names(base, patches):
+                found = Problems()
+                plans[operation] = self.catalog.compile(self.id, operation, model, variant, problems=found)
                 key = (operation, *map(id, relevant(patches, operation)))
                 if key in done:
                     continue
                 done.add(key)
-                found = Problems()
                 self._loaded(base, operation, patches, found)
-                self.catalog.compile(self.id, operation, model, variant, problems=found)
                 nothing = {p.mark: p for p in found if p.rule == "deletes-nothing"}
                 busy |= {mark for patch in patches for mark in _deletions(patch, operation)} - nothing.keys()
                 idle |= nothing
                 found[:] = [p for p in found if p.rule != "deletes-nothing"]
                 blame(found, 0, _reader(node, operation, patches, top))
+                self.problems += found
+            if all(plans.values()):
+                found = Problems()
+                unproven(patched(base, patches), plans, partial(_speaks_of, model=model, names=names), found)
+                blame(found, 0, top)
                 self.problems += found
         told = Problems(p for mark, p in idle.items() if mark not in busy)
         blame(told, 0, top)
@@ -295,6 +309,12 @@ def matching_name(glob: str) -> str:
             out += c
         i += 1
     return out
+
+
+def _speaks_of(globs: list[str], model: str, names: list[str]) -> bool:
+    """Whether a statement about the models of these globs is one about `model`; without a pattern of their own they are plain."""
+    own = {name for glob in globs for name in names if glob_matches(glob, name)}
+    return model in own if own else not model
 
 
 def _deletions(patch: Node, operation: str) -> Iterator[Mark]:

@@ -9,7 +9,7 @@ variables, `model_info`, and engine values under names no spec can write: `$repo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +62,7 @@ class Call:
     timeout: float | None = None
     auth: Auth | None = None  # None: the operation's
     base_url: Template | None = None  # None: the operation's
+    given: bool = False  # the URL's host is no text of the spec: a reply or a setting says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +122,59 @@ class OperationPlan:
     rate_limits: dict[str, dict[str, str]] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)  # seconds and counts of the provider's `limits`
     hosts: tuple[str, ...] = ()  # patterns besides the base URL's own host
+    servers: tuple[str, ...] = ()  # settings that are origins the caller chose (`format: url`)
+    allowed: tuple[str, ...] | None = None  # the hosts a spec from a stranger may reach at all; None: no such limit
     fields: dict[str, Any] = field(default_factory=dict)  # what else an operation kind needs (job, pages, realtime)
     capabilities: dict[str, Any] = field(default_factory=dict)  # flag -> true, false, "partial"; absent is unknown
+    lacks: dict[str, str] = field(default_factory=dict)  # flag -> what is missing for its structural proof
+
+
+@dataclass(frozen=True, slots=True)
+class ServedStream:
+    """How a served answer is streamed: one template for every event (`chunk`), or one per moment of a block."""
+
+    framing: str = "sse"
+    match: str | None = None  # field that names a frame besides the framing's own event name
+    number: str | None = None  # field that counts frames
+    chunk: Template | None = None
+    whole: frozenset[str] = frozenset()  # part types that are held until complete
+    start: Template | None = None
+    open: dict[str, Template] = field(default_factory=dict)  # part type -> frames
+    delta: dict[str, Template] = field(default_factory=dict)
+    close: dict[str, Template] = field(default_factory=dict)
+    end: Template | None = None
+    error: Template | None = None  # None: the `error` body is the frame
+    done: bytes | None = None  # last text frame
+    reads: frozenset[str] = frozenset()  # names of the reply and fields of parts its templates read
+    writes: frozenset[str] = frozenset()  # part types with a place in it
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One operation of a dialect spoken as a server: `serve` compiled beside the forward plan of the same tree.
+
+    Templates of a reply see `id model created choices usage request` and the fields of choice 0, of an error `message code
+    kind status param id`. `route` gives what method, path and query bind, or None; `accept` turns a body into the fields
+    of a request and never raises on unknown input; `key` finds the client's key in headers and query.
+    """
+
+    dialect: str
+    operation: str
+    plan: OperationPlan
+    key: Callable[[Mapping[str, str], Mapping[str, Any]], str | None]
+    reply: Template
+    error: Template
+    error_headers: Template | None = None
+    status: dict[str, int] = field(default_factory=dict)  # kind of error -> HTTP status, every kind
+    stream: ServedStream | None = None
+    signature: str | None = None  # the signer, if a client may sign in place of sending a key
+    finish: dict[str, str] = field(default_factory=dict)  # canonical finish reason -> native word
+    usage: tuple[tuple[str, tuple[str, ...]], ...] = ()  # counter -> where it stands in the native usage object
+    codes: dict[str, str] = field(default_factory=dict)  # kind of error -> native code
+    reads: frozenset[str] = frozenset()  # names of the reply and fields of parts the `reply` reads
+    writes: frozenset[str] = frozenset()  # part types with a place in a reply
+    route: Callable[[str, str, Mapping[str, Any]], dict[str, Any] | None] | None = None
+    accept: Callable[..., dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +219,4 @@ class ProviderPlan:
     variants: tuple[str, ...] = ()
     default_model: str | None = None
     trust: str = "builtin"  # builtin local remote
+    allowed: tuple[str, ...] | None = None  # the hosts the caller lets a remote spec reach

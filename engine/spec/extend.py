@@ -283,8 +283,9 @@ def _over_dialects(source: Source, node: Node, operation: str, problems: Problem
     if not node.is_map:
         problems.error("wrong-type", f"`{operation}` is the id of a dialect or a mapping", node.mark)
         return None, []
+    before = len(problems.errors)
     chain = _chain(node, None, source.dialect, source.dialect_ids, "dialect", problems)
-    if not chain and node.get("extends") is not None:
+    if len(problems.errors) > before or (not chain and node.get("extends") is not None):
         return None, []
     tree: Node | None = None
     for name, link in reversed(chain):

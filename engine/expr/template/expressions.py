@@ -68,7 +68,11 @@ class Expressions(Invocations):
             return Value(display(self.tables), certain=True, constant=self.tables, path="tables")
         shape = self.names.get(name)
         if shape is None:
-            self.problem("unknown-name", f"`{name}` is not a name here", name, nearest(name, [*scope, *self.names, "tables"]))
+            if name in self.hidden:
+                self.problem("unknown-name", f"`{name}` is a secret, which only `auth` can read", name)
+            else:
+                known = [*scope, *self.names, "tables"]
+                self.problem("unknown-name", f"`{name}` is not a name here", name, nearest(name, known))
             return nothing()
         self.reads.add(name)
         local, view = self.frame.read(name, shape.fields is not None)

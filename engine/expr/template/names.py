@@ -36,6 +36,7 @@ class Names:
         self.problems = problems
         self.label = label
         self.names: dict[str, Shape] = {**(request.fields or {}), **variables, **dict.fromkeys(secrets, ANY)}
+        self.hidden: Collection[str] = ()  # names that exist, but not for these templates
         self.tables = dict(tables or {})
         self.allowed = frozenset(allowed)
         self.helpers = Helpers(unit)

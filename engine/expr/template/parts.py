@@ -48,8 +48,9 @@ class PartTables(Structure):
             for type_ in types:
                 where = child.key_mark or child.mark
                 if type_ not in PART_TYPES or type_ == "native":
-                    hint = nearest(type_, PART_TYPES)
-                    self.problems.error("unknown-part", f"`{type_}` is not a part type", where, hint, width=len(key))
+                    hint = nearest(type_, [t for t in PART_TYPES if t != "native"])
+                    what = "goes out as it came in, by no template" if type_ == "native" else "is not a part type"
+                    self.problems.error("unknown-part", f"`{type_}` {what}", where, hint, width=len(key))
                 if type_ in self.part_types:
                     self.problems.error("duplicate-case", f"part type `{type_}` stands twice", where, width=len(key))
                 self.part_types.add(type_)

@@ -11,7 +11,7 @@ from engine.expr.query import Queries
 from engine.expr.template import Templates
 from engine.spec.compile.auth import Auths
 from engine.spec.compile.call import Calls, Functions, number, present, word
-from engine.spec.compile.evidence import capabilities
+from engine.spec.compile.evidence import capabilities, lacking
 from engine.spec.compile.mapping import Maps
 from engine.spec.extend import merge
 from engine.spec.node import Node
@@ -97,6 +97,7 @@ class _Operation:
             label=self.label,
             trusted=provider.trust != "remote",
         )
+        self.templates.hidden = frozenset(s.name for s in provider.secrets)
         self.queries = Queries(self.unit, problems)
         self.auths = Auths({s.name: s for s in provider.secrets}, settings, request, problems)
         self.calls = Calls(self.templates, self.queries, problems, self.auths.auth)
@@ -115,8 +116,7 @@ class _Operation:
         auth = self.auths.auth(tree.get("auth") if tree.get("auth") is not None else self.root.get("auth"))
         params = tree.get("params")
         if params is not None and params.value:
-            self._check_params(params)
-            self.templates.params("params", params)
+            self.templates.params("params", self._known_params(params))
         if present(tree, "wrap"):
             self.templates.template("wrap", tree.value["wrap"], "body")
         uploads = [(kind, self.calls.call(node, f"upload.{kind}")) for kind, node in (tree.get("upload") or _EMPTY).items()]
@@ -130,6 +130,7 @@ class _Operation:
         if len(self.problems.errors) > before:
             return None
         functions = {**self.unit.build(), **maps.functions}
+        lacks = lacking(self.root, tree, self.templates, maps.emitted, self.name)
         made = plan.OperationPlan(
             provider=self.provider.id,
             name=self.name,
@@ -159,7 +160,8 @@ class _Operation:
             rate_limits=(tree.get("rate_limits") or _EMPTY).plain(),
             limits={k: float(n.value) for k, n in (self.root.get("limits") or _EMPTY).items() if n.value is not None},
             hosts=tuple(str(n.value) for n in (self.root.get("hosts") or Node([])).value),
-            capabilities=capabilities(self.root, tree, self.templates, maps.emitted, self.problems),
+            capabilities=capabilities(self.root, self.name, lacks, self.problems),
+            lacks=lacks,
         )
         return made if len(self.problems.errors) == before else None
 
@@ -174,14 +176,18 @@ class _Operation:
                 tree = Node({**tree.value, key: merge(shared, own) if own is not None else shared}, tree.mark, tree.key_mark)
         return tree
 
-    def _check_params(self, params: Node) -> None:
+    def _known_params(self, params: Node) -> Node:
+        """The table without the names that are no parameters, which are reported."""
         known = vocabulary.PARAMS.get(self.name, [])
+        rows: dict[str, Node] = {}
         for name, value in params.items():
-            if name not in known:
+            if name in known:
+                rows[name] = value
+            else:
                 message = f"`{name}` is not a parameter of {self.name}"
-                self.problems.error(
-                    "unknown-parameter", message, value.key_mark or value.mark, nearest(name, known), width=len(name)
-                )
+                where = value.key_mark or value.mark
+                self.problems.error("unknown-parameter", message, where, nearest(name, known), width=len(name))
+        return Node(rows, params.mark, params.key_mark)
 
     def _errors(self) -> Node:
         own, shared = self.tree.get("errors"), self.root.get("errors")

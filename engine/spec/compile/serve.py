@@ -1,0 +1,286 @@
+"""The other direction: the `serve` block of an operation becomes a Served plan (SERVE.md 1, 5 to 8)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+from engine import plan, vocabulary
+from engine.errors import KINDS
+from engine.expr.function import Unit
+from engine.expr.template import Templates
+from engine.spec.compile.call import Functions, present
+from engine.spec.compile.serve_auth import key_reader
+from engine.spec.node import Node
+from engine.spec.problem import Problems, nearest
+from engine.vocabulary import ANY, PARTS, Shape
+
+RULES = {
+    "unread-output": "A reply of `serve` writes something that no map of the operation reads back.",
+    "counter-without-path": "A usage counter is read with an expression that begins with no plain path, so a served answer cannot say it.",
+}
+
+_EMPTY = Node({})
+#: HTTP status of each kind of error, if the dialect does not say otherwise (SERVE.md 7)
+STATUS = {
+    **dict.fromkeys(("invalid_request", "unsupported", "context_length", "content_filter"), 400),
+    **{"authentication": 401, "quota": 402, "permission": 403, "not_found": 404, "too_large": 413},
+    **dict.fromkeys(("rate_limit", "local_limit"), 429),
+    **dict.fromkeys(("server", "config"), 500),
+    **dict.fromkeys(("connection", "tls", "protocol", "limit", "stream_interrupted", "ambiguous"), 502),
+    **dict.fromkeys(("overloaded", "unavailable"), 503),
+    **dict.fromkeys(("timeout", "deadline"), 504),
+}
+#: kinds a dialect has no code of its own for speak as their neighbour
+_KIN = {
+    **dict.fromkeys(("context_length", "content_filter", "too_large", "unsupported", "not_found"), "invalid_request"),
+    **{"quota": "rate_limit", "local_limit": "rate_limit", "unavailable": "overloaded", "deadline": "timeout"},
+    "permission": "authentication",
+}
+_PROSE = ("text", "thinking", "refusal")
+_CONTENT = {**{name: name for name in _PROSE}, "tool_calls": "tool_call"}
+_CHOICE = Shape(
+    {
+        **{n: ANY for n in "index text thinking refusal finish logprobs".split()},
+        "parts": PARTS,
+        "tool_calls": PARTS,
+        "citations": Shape(item=Shape({n: ANY for n in vocabulary.OUTPUTS["citation"][0]})),
+    }
+)
+_ERROR = Shape({n: ANY for n in "message code status param id model created".split()} | {"kind": Shape(values=tuple(KINDS))})
+_DELTA = Shape({n: ANY for n in "text signature redacted arguments_json url title start end source index".split()})
+#: names of a reply
+REPLY = Shape(
+    {
+        **(_CHOICE.fields or {}),
+        **{n: ANY for n in "id model created usage".split()},
+        "choices": Shape(item=_CHOICE),
+        "request": vocabulary.CHAT,
+    }
+)
+STREAM = Shape({**(REPLY.fields or {}), "first": vocabulary.BOOL, "block": vocabulary.PART, "delta": _DELTA, "reply": ANY})
+_PATH = re.compile(r"\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*(?:$|\|\||&&)")
+_CHOICES = re.compile(r"\s*(\w+)\s+in\s+choices\s*\Z")
+
+
+def compile_served(dialect: str, forward: plan.OperationPlan, tree: Node, problems: Problems) -> plan.Served | None:
+    """The served side of an operation, or None where it has no `serve` or the problems hold errors.
+
+    `tree` is the merged operation, `forward` its plan.
+    """
+    serve = tree.get("serve")
+    if serve is None or serve.value is None:
+        return None
+    before = len(problems.errors)
+    made = _Serving(dialect, forward, tree, serve, problems).compile()
+    return made if len(problems.errors) == before else None
+
+
+class _Serving:
+    def __init__(self, dialect: str, forward: plan.OperationPlan, tree: Node, serve: Node, problems: Problems) -> None:
+        self.dialect = dialect
+        self.forward = forward
+        self.tree = tree
+        self.serve = serve
+        self.problems = problems
+        self.unit = Unit(f"{dialect}.serve")
+        parts = serve.get("parts") if present(serve, "parts") else tree.get("parts")
+        # a null entry is a type that is written elsewhere
+        self.parts = Node({k: v for k, v in (parts or _EMPTY).items() if v.value is not None}, (parts or _EMPTY).mark)
+        self.elsewhere = {t.strip() for k, v in (parts or _EMPTY).items() if v.value is None for t in k.split("|")}
+
+    def templates(self, names: Shape) -> Templates:
+        """Templates that know some names; every group has its own parts function, as what they read differs."""
+        tables = self.tree.get("tables")
+        made = Templates(
+            self.unit,
+            self.problems,
+            names,
+            tables=tables.plain() if tables is not None else {},
+            label=f"{self.dialect}: {self.forward.name}",
+        )
+        if self.parts.value:
+            made.parts(self.parts)
+        return made
+
+    def compile(self) -> plan.Served | None:
+        serve = self.serve
+        for key in ("reply", "error"):
+            if not present(serve, key):
+                self.problems.error("missing-key", f"`serve` needs `{key}`", serve.key_mark or serve.mark)
+                return None
+        replies = self.templates(REPLY)
+        replies.template("reply", serve.value["reply"])
+        failures = self.templates(_ERROR)
+        failures.template("error", serve.value["error"])
+        if present(serve, "error_headers"):
+            failures.template("error_headers", serve.value["error_headers"], "header")
+        stream = self.stream(failures) if present(serve, "stream") else None
+        key, signature = key_reader(serve.get("auth"), self.problems)
+        if self.problems.errors:
+            return None
+        functions = self.unit.build()
+        return plan.Served(
+            dialect=self.dialect,
+            operation=self.forward.name,
+            plan=self.forward,
+            key=key,
+            reply=functions["reply"],
+            error=functions["error"],
+            error_headers=functions.get("error_headers"),
+            status={**STATUS, **{k: int(v.value) for k, v in (serve.get("status") or _EMPTY).items() if v.value is not None}},
+            stream=stream(functions) if stream is not None else None,
+            signature=signature,
+            finish=self.finish(),
+            usage=self.usage(),
+            codes=self.codes(),
+            reads=self.reads(replies, serve.value["reply"]),
+            writes=self.writes(serve.value["reply"]),
+        )
+
+    # --- tables, turned around --------------------------------------------------------------------------------------
+
+    def finish(self) -> dict[str, str]:
+        """canonical -> native; a reason without a word of its own uses the one for `stop`."""
+        found: dict[str, str] = {}
+        for native, canonical in self.forward.finish_reasons.items():
+            found.setdefault(canonical, native)
+        stop = found.get("stop", "stop")
+        return {reason: found.get(reason, stop) for reason in vocabulary.FINISH_REASONS}
+
+    def usage(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Where each counter stands: the plain path its expression begins with."""
+        found = []
+        for counter, node in (self.tree.get("usage") or _EMPTY).items():
+            match = _PATH.match(str(node.value)) if node.value is not None else None
+            if match is not None:
+                found.append((counter, tuple(match[1].split("."))))
+            elif node.value is not None:
+                message = f"`{counter}` begins with no plain path, so a served answer cannot say it"
+                self.problems.warn("counter-without-path", message, node.mark)
+        return tuple(found)
+
+    def codes(self) -> dict[str, str]:
+        """kind -> the first native code that `errors.kinds` gives for it, or for its neighbour."""
+        found: dict[str, str] = {}
+        for native, kind in self.forward.errors.kinds.items():
+            if not native.isdigit():
+                found.setdefault(kind, native)
+        own = dict(found)
+        for kind in KINDS:
+            fallback = _KIN.get(kind) or ("server" if STATUS.get(kind, 500) >= 500 else "")
+            if kind not in own and fallback in own:
+                found[kind] = own[fallback]
+        return found
+
+    # --- what a reply has a place for -------------------------------------------------------------------------------
+
+    def reads(self, templates: Templates, *nodes: Node) -> frozenset[str]:
+        """Names of a choice that these trees mention, and fields of parts that their templates read."""
+        return frozenset(mentioned(*nodes)) | frozenset(templates.part_reads)
+
+    def writes(self, *nodes: Node) -> frozenset[str]:
+        """Part types these trees write: those of the parts table where it is used, those they pick out by name."""
+        found = {_CONTENT[name] for name in mentioned(*nodes) if name in _CONTENT}
+        if any("parts(" in text for text in texts(*nodes)):
+            table = {t.strip() for key in self.parts.value for t in key.split("|")}
+            found |= table - self.elsewhere
+        for text in texts(*nodes):
+            found.update(re.findall(r"where\('type', *'(\w+)'\)", text))
+        return frozenset(found)
+
+    # --- streams ----------------------------------------------------------------------------------------------------
+
+    def stream(self, failures: Templates) -> Callable[[Functions], plan.ServedStream] | None:
+        node = self.serve.value["stream"]
+        forward = self.forward.stream
+        if forward is None:
+            self.problems.error("missing-key", "`serve.stream` needs a `stream` to be read back with", node.key_mark or node.mark)
+            return None
+        templates = self.templates(STREAM)
+        chunk = node.get("chunk") if present(node, "chunk") else None
+        same = chunk is not None and chunk.value == "reply"
+        if chunk is not None and not same:
+            templates.template("chunk", chunk)
+        for key in ("start", "end"):
+            if present(node, key):
+                templates.template(f"stream_{key}", node.value[key])
+        if present(node, "error"):
+            failures.template("stream_error", node.value["error"])
+        tables = {key: self.moments(templates, node, key) for key in ("open", "delta", "close")}
+        if chunk is None and not present(node, "end"):
+            self.problems.error("missing-key", "`serve.stream` needs `chunk` or `end`", node.key_mark or node.mark)
+        body = self.serve.value["reply"] if same else chunk
+        read = [body] if body is not None else [node.value[k] for k in ("start", "open", "delta", "close", "end") if present(node, k)]
+        writes = self.writes(body) if body is not None else frozenset(t for table in tables.values() for t in table)
+        reads = self.reads(templates, *read)
+        match = self.tree.get("stream", "match")
+        whole = node.get("whole")
+
+        def finish(functions: Functions) -> plan.ServedStream:
+            return plan.ServedStream(
+                framing=forward.framing,
+                match=str(match.value) if match is not None and match.value is not None else None,
+                number=_text(node, "number"),
+                chunk=functions["reply"] if same else functions.get("chunk"),
+                whole=frozenset(str(n.value) for n in whole.value) if whole is not None and whole.is_list else frozenset(),
+                start=functions.get("stream_start"),
+                end=functions.get("stream_end"),
+                error=functions.get("stream_error"),
+                done=done.encode() if (done := _text(node, "done")) is not None else None,
+                reads=reads,
+                writes=writes,
+                **{key: {type: functions[name] for type, name in names.items()} for key, names in tables.items()},
+            )
+
+        return finish
+
+    def moments(self, templates: Templates, node: Node, key: str) -> dict[str, str]:
+        """part type -> name of the function that writes its frames."""
+        known = [*vocabulary.PART_TYPES, *(["citation"] if key == "delta" else [])]
+        names: dict[str, str] = {}
+        for cases, child in (node.get(key) or _EMPTY).items():
+            if child.value is None:
+                continue
+            name = f"{key}_{len(names)}"
+            templates.template(name, child)
+            for type in (case.strip() for case in cases.split("|")):
+                if type not in known:
+                    where = child.key_mark or child.mark
+                    self.problems.error("unknown-part", f"`{type}` is not a part type", where, nearest(type, known), width=len(cases))
+                names[type] = name
+        return names
+
+
+def texts(*nodes: Node) -> Iterator[str]:
+    """Every text of some trees, `$for` and other directives included."""
+    for node in nodes:
+        if node.is_map:
+            yield from texts(*node.value.values())
+        elif node.is_list:
+            yield from texts(*node.value)
+        elif isinstance(node.value, str):
+            yield node.value
+
+
+def mentioned(*nodes: Node) -> set[str]:
+    """Which names of a choice the expressions of some trees mention, bare or as fields of a loop over `choices`."""
+    found: set[str] = set()
+    holes = [text for text in texts(*nodes)]
+    loops = {match[1] for text in holes if (match := _CHOICES.match(text))}
+    names: Collection[str] = _CHOICE.fields or ()
+    prefix = "|".join(re.escape(loop) + r"\." for loop in sorted(loops))
+    pattern = re.compile(rf"(?<![\w.'])(?:{prefix})?({'|'.join(names)})(?![\w(':])")
+    for text in holes:
+        if "{{" in text or " in " in text or "==" in text:
+            found.update(pattern.findall(text))
+    return found
+
+
+def _text(node: Node, key: str) -> str | None:
+    found = node.get(key)
+    return str(found.value) if found is not None and found.value is not None else None
+
+
+__all__ = ["RULES", "STATUS", "compile_served"]
