@@ -1,4 +1,7 @@
-"""The command line: `llmkit COMMAND`. Exit codes: 0 done, 1 findings or a failed call, 2 wrong usage, 130 interrupted."""
+"""The command line: `llmkit COMMAND`.
+
+Exit codes: 0 done, 1 findings or a failed call, 2 wrong usage, 70 a defect of this program, 130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -37,3 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = f" {error.filename}" if error.filename else ""
         print(f"llmkit:{name}: {error.strerror or error}", file=sys.stderr)
         return 2
+    except Exception as error:  # a defect; said in one line, with its place for the report
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        place = f"{os.path.basename(frame.tb_frame.f_code.co_filename)}:{frame.tb_lineno}" if frame is not None else "?"
+        print(f"llmkit: defect: {type(error).__name__}: {error} ({place}); please report it", file=sys.stderr)
+        return 70

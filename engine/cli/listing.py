@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Collection
 from typing import Any
 
 from engine.catalog import Catalog
@@ -59,14 +60,23 @@ def models(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
-    cells = [[r["model"], str(r.get("context") or ""), str(r.get("max_output") or ""), "default" if r["default"] else ""] for r in rows]
+    limits = [[str(r.get("context") or ""), str(r.get("max_output") or "")] for r in rows]
+    cells = [[r["model"], *limit, "default" if r["default"] else ""] for r, limit in zip(rows, limits)]
     table(["model", "context", "output", ""], cells)
     print(f"{len(rows)} models", file=sys.stderr)
     return 0
 
 
 def table(head: list[str], rows: list[list[str]]) -> None:
-    """Columns as wide as their longest cell."""
+    """Print columns as wide as their longest cell."""
+    print("\n".join(columns(head, rows)))
+
+
+def columns(head: list[str], rows: list[list[str]], right: Collection[str] = ()) -> list[str]:
+    """The lines of a table; columns named in `right` end at the same place, the others begin there."""
     widths = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]
-    for row in [head, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+    def line(row: list[str]) -> str:
+        return "  ".join(c.rjust(w) if name in right else c.ljust(w) for c, w, name in zip(row, widths, head)).rstrip()
+
+    return [line(row) for row in [head, *rows]]

@@ -48,15 +48,15 @@ def parser() -> argparse.ArgumentParser:
     chat.add_argument("--base-url", metavar="URL", help="address of the server; its key must then be given by --key")
     chat.add_argument("--key", metavar="ENV", help="name of the environment variable that holds the key")
     chat.add_argument("--no-stream", action="store_true", help="wait for the whole answer")
-    chat.add_argument("--json", action="store_true", help="print the whole response as JSON (with a stream: one event per line)")
-    chat.add_argument("--explain", action="store_true", help="show what would be sent, with the fate of every parameter; no network")
+    chat.add_argument("--json", action="store_true", help="print JSON: the whole response, or one event of the stream per line")
+    chat.add_argument("--explain", action="store_true", help="show what would be sent and the fate of every parameter; no network")
     chat.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="deadline of the call (default 600)")
 
     providers = command("providers", "listing.providers", "list the providers of the catalog")
     providers.add_argument("--category", metavar="WORD", help="only providers of this category")
     providers.add_argument("--region", metavar="WORD", help="only providers that serve from this region")
     providers.add_argument("--operation", metavar="NAME", help="only providers with this operation")
-    providers.add_argument("--capability", action="append", default=[], metavar="FLAG", help="only with this capability (repeatable)")
+    providers.add_argument("--capability", action="append", default=[], metavar="FLAG", help="only with this flag (repeatable)")
     providers.add_argument("--status", metavar="WORD", help="active, beta, discontinued, …")
     providers.add_argument("--json", action="store_true")
 
@@ -101,7 +101,8 @@ def parser() -> argparse.ArgumentParser:
     sim = command("sim", "simulate.sim", "run a stand-in for any provider on loopback, answering from the examples")
     sim.add_argument("--port", type=int, default=8089)
 
-    demo = command("demo", "simulate.demo", "hold one conversation over eight wire formats; no key needed")
+    demo = command("demo", "demo.demo", "hold one conversation over eight wire formats; no key needed")
+    demo.add_argument("models", nargs="*", metavar="MODEL", help="provider/model to hold it with for real, instead of stand-ins")
     demo.add_argument("--json", action="store_true")
     return top
 

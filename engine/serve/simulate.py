@@ -2,7 +2,8 @@
 
 The first path segment names the provider: `http://127.0.0.1:8089/groq` is the base URL of a stand-in for Groq. Among the
 examples of the operation that owns the path, the one whose request looks most like the one received gives the answer,
-whole or streamed, with the framing and headers of the real wire. Nothing is read from the environment and no key matters.
+whole or streamed, with the framing and headers of the real wire; one that calls tools answers only requests that offer them.
+Nothing is read from the environment and no key matters.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from engine.errors import Error
+from engine.errors import Error, NotFoundError
 from engine.examples.cases import cases
 from engine.examples.given import given_operation
 from engine.examples.run import content_type, stream_bytes
+from engine.serve.likeness import Likeness, Look, look
 
 if TYPE_CHECKING:
     from engine.catalog import Catalog
@@ -45,7 +47,8 @@ class _Answer:
     method: str
     path: re.Pattern[str]
     query: frozenset[tuple[str, str]]
-    shape: frozenset[str]
+    look: Look
+    calls: frozenset[str]  # names of the tools it calls
     streamed: bool
 
 
@@ -60,24 +63,23 @@ class Simulator:
     def answer(self, method: str, target: str, body: bytes) -> Reply:
         """The reply for one request; 404 with a sentence for paths no example knows."""
         url = urlsplit(target)
-        _, _, rest = url.path.partition("/")
-        provider, _, path = rest.partition("/")
-        variant = None
-        if ":" in provider:
-            provider, _, variant = provider.partition(":")
-        if provider not in self.catalog.provider_ids():
-            return _refuse(404, f"no provider `{provider}` here; the first path segment names it")
-        known = self._prepared(provider, variant)
+        provider, _, path = url.path.removeprefix("/").partition("/")
+        try:
+            known = self.prepare(unquote(provider))
+        except NotFoundError as error:
+            return _refuse(404, f"{error.message}; the first path segment names the provider")
         path = f"/{path}"
         query = frozenset(parse_qsl(url.query))
         fitting = [a for a in known if a.method == method and a.path.fullmatch(path) and a.query <= query]
         if not fitting:
             return _refuse(404, f"no example of {provider} answers {method} {path}")
-        shape = _shape(_document(body))
-        wants_stream = _wants_stream(body, fitting)
-        same = [a for a in fitting if a.streamed == wants_stream] or fitting
-        best = max(same, key=lambda a: _likeness(a.shape, shape))
-        return self._reply(best)
+        document = _document(body)
+        asked = look(document)
+        streamed = _wants_stream(document, fitting)
+        able = [a for a in fitting if a.calls <= asked.words] or fitting
+        same = [a for a in able if a.streamed == streamed] or able
+        likeness = Likeness(a.look for a in same)
+        return self._reply(max(same, key=lambda a: likeness.between(a.look, asked)))
 
     def _reply(self, answer: _Answer) -> Reply:
         example = answer.example
@@ -93,21 +95,23 @@ class Simulator:
         headers.update({str(k).lower(): str(v) for k, v in (reply.get("headers") or {}).items()})
         return Reply(int(reply.get("status", 200)), headers, [data])
 
-    def _prepared(self, provider: str, variant: str | None) -> list[_Answer]:
-        key = f"{provider}:{variant or ''}"
+    def prepare(self, name: str) -> list[_Answer]:
+        """What `provider` or `provider:variant` can answer; made once. Raises NotFoundError with the nearest id."""
+        provider, _, variant = name.partition(":")
+        provider = self.catalog.resolve(provider)
+        key = f"{provider}:{variant}"
         if key not in self._answers:
-            self._answers[key] = list(self._prepare(provider, variant))
+            self._answers[key] = list(self._prepare(provider, variant or None))
         return self._answers[key]
 
     def _prepare(self, provider: str, variant: str | None) -> Iterator[_Answer]:
         for case in cases(self.catalog, provider, variant):
             example = dict(case.example)
-            if "fails" in example or ("reply" not in example and "stream" not in example and "frames" not in example):
+            if "fails" in example or "request" not in example or not example.keys() & {"reply", "stream", "frames"}:
                 continue
             if int((example.get("reply") or {}).get("status", 200)) >= 300:
                 continue
-            request = dict(example.get("request") or {})
-            request.pop("model", None)
+            request = {k: v for k, v in example["request"].items() if k != "model"}
             streamed = "stream" in example or "frames" in example
             if streamed:
                 request["stream"] = True
@@ -122,14 +126,21 @@ class Simulator:
             path = url.path.removeprefix(base)
             pattern = re.escape(path).replace(re.escape(quote(self.model, safe="")), "[^/]+(?:/[^/]+)*?")
             query = frozenset(pair for pair in parse_qsl(url.query) if self.model not in pair[1])
-            yield _Answer(operation, example, sent.method, re.compile(pattern), query, _shape(_document(sent.body)), streamed)
+            seen = look(_document(sent.body))
+            yield _Answer(operation, example, sent.method, re.compile(pattern), query, seen, _calls(example), streamed)
 
 
-def _wants_stream(body: bytes, fitting: list[_Answer]) -> bool:
-    document = _document(body)
+def _wants_stream(document: Any, fitting: list[_Answer]) -> bool:
+    """Whether a stream is asked for: in the body, or by a path that only streams have."""
     if isinstance(document, dict) and "stream" in document:
         return bool(document["stream"])
     return all(a.streamed for a in fitting)
+
+
+def _calls(example: dict[str, Any]) -> frozenset[str]:
+    gives = example.get("gives") or {}
+    choices = gives.get("choices") or [{}]
+    return frozenset(str(call.get("name")) for call in [*gives.get("tool_calls", ()), *choices[0].get("tool_calls", ())])
 
 
 def _document(body: bytes | None) -> Any:
@@ -137,28 +148,6 @@ def _document(body: bytes | None) -> Any:
         return json.loads(body) if body else None
     except ValueError:
         return None
-
-
-def _shape(value: Any, path: str = "", depth: int = 0) -> frozenset[str]:
-    """The set of key paths of a document, with the words that tell message roles and part types apart."""
-    found: set[str] = set()
-    if isinstance(value, dict) and depth < 12:
-        for key, child in value.items():
-            here = f"{path}.{key}"
-            found.add(here)
-            if key in ("role", "type") and isinstance(child, str):
-                found.add(f"{here}={child}")
-            found |= _shape(child, here, depth + 1)
-    elif isinstance(value, list) and depth < 12:
-        for child in value[:50]:
-            found |= _shape(child, f"{path}[]", depth + 1)
-        if value and isinstance(value[-1], dict):
-            found |= {f"{path}[last]{p}" for p in _shape(value[-1], "", depth + 1)}
-    return frozenset(found)
-
-
-def _likeness(a: frozenset[str], b: frozenset[str]) -> float:
-    return len(a & b) / (len(a | b) or 1)
 
 
 def _refuse(status: int, message: str) -> Reply:
