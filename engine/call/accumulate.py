@@ -19,7 +19,6 @@ from engine.plan import OperationPlan
 from engine.types import Choice, Citation, Event, Report, Response, Usage
 
 MOST_CANDIDATES = 1024  # an answer that names more is hostile
-_PROSE = ("text", "thinking", "refusal")
 
 
 class Accumulator:
@@ -44,6 +43,7 @@ class Accumulator:
         self._start: dict[str, Any] = {}
         self._started: dict[str, Any] | None = None
         self._usage: dict[str, Any] = {}
+        self._counters: dict[str, Any] = {}  # the same in canonical form
         self._outputs: list[Event] = []
         self._closed = False
 
@@ -109,6 +109,11 @@ class Accumulator:
     def _text(self, choice: Any, fields: dict[str, Any]) -> None:
         number, candidate = self._candidate(choice)
         if candidate.cutter is None:
+            text = fields.get("text")
+            if len(fields) == 1 and text and text.__class__ is str:
+                candidate.prose("text", None, None, False).pieces.append(text)
+                self.events.append(Event("text", fields, number))
+                return
             self._prose("text", number, candidate, fields)
             return
         text = self._new_text("text", candidate, fields)
@@ -259,7 +264,8 @@ class Accumulator:
                 self._usage[name] = found
         if news:
             known = counts.canonical(self._usage, self.plan.usage_totals)
-            self.events.append(Event("usage", {k: v for k, v in known.items() if v is not None}))
+            self._counters = {k: v for k, v in known.items() if v is not None}
+            self.events.append(Event("usage", dict(self._counters)))
 
     def _finish(self, choice: Any, fields: dict[str, Any]) -> None:
         reason = fields.get("reason")
@@ -307,8 +313,7 @@ class Accumulator:
     def response(self, partial: bool = False) -> Response:
         """The Response of everything so far. A partial one holds no tool call whose arguments may be cut (T6)."""
         self._name_calls()
-        known = counts.canonical(self._usage, self.plan.usage_totals)
-        usage = Usage(**{k: known.get(k) for k in Usage.__dataclass_fields__ if known.get(k) is not None})
+        usage = Usage(**{k: v for k, v in self._counters.items() if k in Usage.__dataclass_fields__})
         return Response(
             id=_word(self._start.get("id")),
             model=_word(self._start.get("model")) or self.model,
@@ -324,6 +329,8 @@ class Accumulator:
 
     def _name_calls(self) -> None:
         """Calls without a name are dropped; calls without an id get one (Ollama and Gemini send none)."""
+        if not any(c.calls for c in self._candidates.values()):
+            return
         taken = {b.id for c in self._candidates.values() for b in c.blocks if b.id}
         count = 0
         for candidate in self._candidates.values():
@@ -346,7 +353,11 @@ class Accumulator:
         origin = f"{self.plan.dialect or self.plan.name} {self.plan.provider}"
         blocks = [b for b in candidate.blocks if not (partial and b.type == "tool_call" and not b.complete())]
         parts = [b.part(self.plan.dialect, origin) for b in blocks]
-        joined = {kind: "".join(p.text or "" for p in parts if p.type == kind) or None for kind in _PROSE}
+        texts: dict[str, list[str]] = {"text": [], "thinking": [], "refusal": []}
+        for part in parts:
+            if part.text and part.type in texts:
+                texts[part.type].append(part.text)
+        joined = {kind: "".join(pieces) or None for kind, pieces in texts.items()}
         return Choice(
             index=number,
             parts=parts,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import KeysView, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from engine.errors import UnsupportedError
@@ -26,15 +27,16 @@ _EMPTY = (None, [], {}, "")
 
 def drop_unsupported(plan: OperationPlan, context: dict[str, Any], report: Report, policy: str, params: Sequence[str]) -> None:
     """Remove fields that no parameter and no template takes; `policy` is warn, error or ignore (SPEC_LANGUAGE 5.2)."""
-    for name in params:
-        if context.get(name) is None or name in plan.listed:
+    unlisted, unread = _untaken(plan.listed, plan.reads, tuple(params))
+    for name in unlisted if not unlisted.isdisjoint(context) else ():
+        if context.get(name) is None:
             continue
         if name in plan.reads or (name == "reasoning_effort" and "reasoning" in plan.reads):  # one value under two names
             report.parameters[name] = {"fate": "template", "value": context[name]}
         else:
             _drop(plan, context, report, policy, name)
-    for name, readers in _READ_AS.items():
-        if context.get(name) in _EMPTY or any(r in plan.reads or r in plan.listed for r in readers):
+    for name in unread:
+        if context.get(name) in _EMPTY:
             continue
         if name == "tool_choice" and context[name].get("mode") in ("auto", None):
             context.pop(name)
@@ -43,6 +45,13 @@ def drop_unsupported(plan: OperationPlan, context: dict[str, Any], report: Repor
             context.pop(name)
             continue
         _drop(plan, context, report, policy, name)
+
+
+@lru_cache(maxsize=256)
+def _untaken(listed: frozenset[str], reads: frozenset[str], params: tuple[str, ...]) -> tuple[KeysView[str], tuple[str, ...]]:
+    """Parameters outside the table, in order, and the other fields that no template reads."""
+    unlisted = dict.fromkeys(p for p in params if p not in listed)
+    return unlisted.keys(), tuple(n for n, readers in _READ_AS.items() if (listed | reads).isdisjoint(readers))
 
 
 def _drop(plan: OperationPlan, context: dict[str, Any], report: Report, policy: str, name: str) -> None:

@@ -117,7 +117,7 @@ def dumps(value: Any) -> bytes:
         except (TypeError, ValueError, RecursionError):
             pass  # integers past 64 bits, keys that are not text, half surrogates: the slow way knows them
         else:
-            if b"null" in data and _not_finite(value):
+            if _holds_null(data) and _not_finite(value):
                 raise JsonError("NaN and Infinity cannot be written as JSON")
             return data
     try:
@@ -145,11 +145,24 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a value of type {type(value).__name__} cannot be written as JSON")
 
 
+def _holds_null(data: bytes) -> bool:
+    """Whether compact JSON may hold null as a value; the word inside a text mostly stands elsewhere."""
+    at = data.find(b"null")
+    while at >= 0:
+        if data[at - 1 : at] in (b"", b":", b",", b"["):
+            return True
+        at = data.find(b"null", at + 4)
+    return False
+
+
 def _not_finite(value: Any) -> bool:
     """Whether orjson wrote a NaN or Infinity as null."""
     stack = [value]
     while stack:
         item = stack.pop()
+        kind = item.__class__
+        if kind is str or item is None:
+            continue
         if isinstance(item, float):
             if item - item != 0:
                 return True

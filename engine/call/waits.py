@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from engine.call import counts
 from engine.plan import OperationPlan
+from engine.types import Headers
 
 LONGEST = 31 * 86400.0  # seconds; a longer wait is absurd and counts as not stated
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -15,9 +17,11 @@ _DURATION = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:ms|us|µs|ns|s|m|h|d))+")
 _STEP = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|s|m|h|d)")
 
 
-def lower(headers: Mapping[str, Any] | None) -> dict[str, str]:
+def lower(headers: Mapping[str, Any] | None) -> Headers:
     """Headers by lower-case name."""
-    return {str(k).lower(): str(v) for k, v in headers.items()} if headers else {}
+    if headers.__class__ is Headers:
+        return headers  # type: ignore[return-value]
+    return Headers((str(k).lower(), str(v)) for k, v in headers.items()) if headers else Headers()
 
 
 def retry_after(plan: OperationPlan, headers: Mapping[str, Any] | None, document: Any, now: float) -> float | None:
@@ -60,9 +64,13 @@ def rate_limits(plan: OperationPlan, headers: Mapping[str, Any] | None, now: flo
     found = lower(headers)
     out: dict[str, dict[str, Any]] = {}
     for limit, names in plan.rate_limits.items():
-        values: dict[str, Any] = {key: counts.whole(found.get(_name(names, key))) for key in ("limit", "remaining")}
-        values["reset"] = reset(found.get(_name(names, "reset")), now, names.get("unit"))
-        known = {k: v for k, v in values.items() if v is not None}
+        known: dict[str, Any] = {}
+        for key in ("limit", "remaining", "reset"):
+            told = found.get(_name(names, key))
+            if told is not None:
+                value = counts.whole(told) if key != "reset" else reset(told, now, names.get("unit"))
+                if value is not None:
+                    known[key] = value
         if known:
             out[limit] = known
     return out or None
@@ -88,7 +96,12 @@ def reset(value: Any, now: float, unit: str | None) -> float | None:
 
 
 def _name(names: Mapping[str, str], key: str) -> str:
-    return str(names.get(key, "")).lower()
+    return _lowered(names.get(key, ""))
+
+
+@lru_cache(maxsize=1024)
+def _lowered(name: object) -> str:
+    return str(name).lower()
 
 
 def _used_up(headers: Mapping[str, str], names: Mapping[str, str]) -> bool:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engine.reliability.deadline import Timer
-from engine.types import HttpRequest
+from engine.types import Headers, HttpRequest
 
-__all__ = ["AsyncReply", "AsyncTransport", "Reply", "Route", "SendFailure", "Timing", "Transport"]
+__all__ = ["AsyncReply", "AsyncTransport", "Headers", "Reply", "Route", "SendFailure", "Timing", "Transport"]
 
 
 class SendFailure(Exception):
@@ -81,9 +81,9 @@ class AsyncTransport(Protocol):
     async def close(self) -> None: ...
 
 
-def lower(pairs: Any, limit: int) -> dict[str, str]:
+def lower(pairs: Any, limit: int) -> Headers:
     """Header pairs as a mapping with lower-case names; repeated ones are joined by a comma. SendFailure past the limit."""
-    out: dict[str, str] = {}
+    out = Headers()
     size = 0
     for name, value in pairs:
         if type(name) is bytes:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from engine.call.send import SendFailure, lower
+from engine.call.send import Headers, SendFailure
 
 __all__ = ["Incoming", "request_head"]
 
 _END = re.compile(rb"\r?\n\r?\n")
-_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n\0]*)?")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
+_STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FOLD = re.compile(r"[ \t]*\n[ \t]+")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _LINE = 4096  # bytes of a chunk's size line
@@ -52,7 +53,7 @@ class Incoming:
         self._left = 0  # bytes of the body, or of the chunk, to come
         self._mode = "head"
         self.status = 0
-        self.headers: dict[str, str] = {}
+        self.headers = Headers()
         self.done = False
         self.reusable = False
 
@@ -101,40 +102,17 @@ class Incoming:
                 return b""
             if end.start() > self._limit:
                 raise self._too_long()
-            status, fields, newer = self._fields(data[: end.start()])
+            status, headers, newer = _fields(data[: end.start()])
             data = data[end.end() :]
             if status >= 200:
                 break
             if status == 101:
                 raise SendFailure("protocol", "the server changed the protocol, which nobody asked for")
         self._head = b""
-        self.headers = lower(fields, self._limit)
+        self.headers = headers
         self.status = status
         self._frame(newer)
         return data
-
-    def _fields(self, head: bytes) -> tuple[int, list[tuple[bytes, bytes]], bool]:
-        """(status, header fields, whether it is HTTP/1.1)."""
-        lines = head.split(b"\n")
-        first = _STATUS.fullmatch(lines[0].rstrip(b"\r"))
-        if first is None:
-            raise _broken()
-        fields: list[tuple[bytes, bytes]] = []
-        for line in lines[1:]:
-            if line[-1:] == b"\r":
-                line = line[:-1]
-            if line[:1] in (b" ", b"\t") and fields:  # a folded line goes on with the field before (RFC 9112, 5.2)
-                if b"\r" in line or b"\0" in line:
-                    raise _broken()
-                name, value = fields[-1]
-                fields[-1] = (name, value + b" " + line.strip(b" \t"))
-                continue
-            field = _FIELD.fullmatch(line)
-            if field is None:
-                raise _broken()
-            name, value = field.groups()
-            fields.append((name, value.rstrip(b" \t")))
-        return int(first[2]), fields, first[1] == b"1"
 
     def _frame(self, newer: bool) -> None:
         """How the body ends (RFC 9112, 6.3)."""
@@ -247,6 +225,27 @@ class Incoming:
         self.done = True
         if rest:
             self.reusable = False
+
+
+def _fields(head: bytes) -> tuple[int, Headers, bool]:
+    """(status, header fields, whether it is HTTP/1.1). Repeated fields are joined by a comma."""
+    text = head.decode("latin-1").replace("\r\n", "\n")
+    if "\r" in text or "\0" in text:
+        raise _broken()
+    if "\n " in text or "\n\t" in text:
+        text = _FOLD.sub(" ", text)  # a folded line goes on with the field before (RFC 9112, 5.2)
+    start, *lines = text.split("\n")
+    first = _STATUS.fullmatch(start)
+    if first is None:
+        raise _broken()
+    fields = Headers()
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not _NAME.fullmatch(name):
+            raise _broken()
+        name, value = name.lower(), value.strip(" \t")
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return int(first[2]), fields, first[1] == "1"
 
 
 def _broken() -> SendFailure:
