@@ -199,6 +199,17 @@ def ollama_pair(a: Any) -> tuple[Any, list[Any]]:
     ]
 
 
+def mistral_pair(a: Any) -> tuple[Any, list[Any]]:
+    thinking, text, *rest = a
+    whole, frames = openai_pair(([], text, *rest))
+    if thinking:
+        chunks = [{"type": "thinking", "thinking": [{"type": "text", "text": t}]} for t in thinking]
+        together = {"type": "thinking", "thinking": [part for chunk in chunks for part in chunk["thinking"]]}
+        whole["choices"][0]["message"]["content"] = [together, *([{"type": "text", "text": "".join(text)}] if text else [])]
+        frames = [{"id": "x", "choices": [{"index": 0, "delta": {"content": [chunk]}}]} for chunk in chunks] + frames
+    return whole, frames
+
+
 PAIRS: dict[str, Callable[[Any], tuple[Any, list[Any]]]] = {
     "openai-chat": openai_pair,
     "openai-responses": responses_pair,
@@ -206,6 +217,6 @@ PAIRS: dict[str, Callable[[Any], tuple[Any, list[Any]]]] = {
     "gemini": gemini_pair,
     "bedrock-converse": bedrock_pair,
     "cohere-v2": cohere_pair,
-    "mistral": lambda a: openai_pair(([], *a[1:])),
+    "mistral": mistral_pair,
     "ollama": ollama_pair,
 }

@@ -11,37 +11,24 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.call.encode import encode_frames
-from engine.catalog import Catalog
 from engine.errors import Error
-from engine.examples import given_operation
-from engine.examples.cases import dialect_examples
-from engine.examples.run import content_type, stream_bytes
+from engine.examples.run import stream_bytes
 from tests.paired_answers import PAIRS, answers, objects, values, words
+from tests.spoken import CATALOG, EXAMPLES, OPERATIONS, SPEAKERS, TARGETS, folded, law, speaker, told
 
-TARGETS = {
-    "openai-chat": "openai-compatible/m",
-    "openai-responses": "openai:responses/m",
-    "anthropic-messages": "anthropic/m",
-    "gemini": "google-gemini/m",
-    "bedrock-converse": "amazon-bedrock/m",
-    "cohere-v2": "cohere/m",
-    "mistral": "mistral/m",
-    "ollama": "ollama/m",
-}
-CATALOG = Catalog()
-OPERATIONS = {dialect: given_operation(CATALOG, target, "chat") for dialect, target in TARGETS.items()}
-EXAMPLES = {dialect: [e.plain() for e in dialect_examples(CATALOG, dialect)] for dialect in TARGETS}
 STREAMS = [
     (d, e["name"], stream_bytes(OPERATIONS[d], e)) for d, found in EXAMPLES.items() for e in found if "stream" in e or "frames" in e
 ]
 REPLIES = [
-    (d, e["reply"]["body"]) for d, found in EXAMPLES.items() for e in found if isinstance(e.get("reply", {}).get("body"), dict)
+    (d, e["name"], e["reply"]["body"])
+    for d, found in EXAMPLES.items()
+    for e in found
+    if isinstance(e.get("reply", {}).get("body"), dict)
 ]
-law = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 def test_every_dialect_of_the_catalog_is_under_the_law() -> None:
@@ -51,51 +38,45 @@ def test_every_dialect_of_the_catalog_is_under_the_law() -> None:
 # --- any cut gives the same events --------------------------------------------------------------------------------------
 
 
-def folded(dialect: str, pieces: list[bytes]) -> tuple[list[Any], Any]:
-    """(events, the Response as plain JSON or the error's) of a stream."""
-    operation = OPERATIONS[dialect]
-    reader, events = operation.reader({"content-type": content_type(operation)}), []
-    try:
-        for piece in pieces:
-            events += [e.to_dict() for e in reader.feed(piece)]
-        return events, told(reader.close())
-    except Error as error:
-        return [], {"error": str(error), "partial": told(error.partial) if error.partial else None}
-
-
-def told(response: Any) -> dict[str, Any]:
-    found = response.to_dict()
-    return {k: found.get(k) for k in ("id", "choices", "usage")}
-
-
 @pytest.mark.parametrize(("dialect", "name", "data"), STREAMS, ids=[f"{d}: {n}" for d, n, _ in STREAMS])
 @given(cuts=st.data())
-@law
+@law()
 def test_any_cut_of_a_stream_gives_the_same_events(dialect: str, name: str, data: bytes, cuts: st.DataObject) -> None:
     places = sorted(cuts.draw(st.lists(st.integers(0, len(data)), max_size=30)))
     pieces = [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
-    assert folded(dialect, pieces) == folded(dialect, [data])
+    assert folded(OPERATIONS[dialect], pieces) == folded(OPERATIONS[dialect], [data])
 
 
 # --- a stream folds to what the whole reply reads as --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dialect", TARGETS)
-@given(answer=answers)
-@law
-def test_a_stream_folds_to_what_the_whole_reply_reads_as(dialect: str, answer: Any) -> None:
-    operation = OPERATIONS[dialect]
-    whole, frames = PAIRS[dialect](answer)
+def both(target: str, answer: Any) -> tuple[Any, Any]:
+    """The same answer (whole, streamed) through one provider."""
+    operation = speaker(target)
+    whole, frames = PAIRS[SPEAKERS[target]](answer)
     read = told(operation.read(200, {"content-type": "application/json"}, json.dumps(whole).encode()))
     assert operation.plan.stream is not None
-    _, fold = folded(dialect, [encode_frames(operation.plan.stream.framing, frames)])
-    for response in (read, fold):
-        for choice in response.get("choices", ()):
-            for part in [*choice["parts"], *choice["tool_calls"]]:
-                part.pop("arguments_json", None)  # the text of arguments may be spaced in another way
+    _, fold = folded(operation, [encode_frames(operation.plan.stream.framing, frames)])
+    return read, fold
+
+
+@pytest.mark.parametrize("dialect", TARGETS)
+@given(answer=answers)
+@law(25)
+def test_a_stream_folds_to_what_the_whole_reply_reads_as(dialect: str, answer: Any) -> None:
+    read, fold = both(TARGETS[dialect], answer)
     assert fold == read
     assert (read["choices"][0].get("text") or "") == "".join(answer[1])
     assert [c["arguments"] for c in read["choices"][0]["tool_calls"]] == [x for _, x in answer[2]]
+
+
+@pytest.mark.parametrize("target", [t for t in SPEAKERS if t not in TARGETS.values()])
+@given(answer=answers)
+@law(3)
+def test_so_it_does_through_every_provider(target: str, answer: Any) -> None:
+    read, fold = both(target, answer)
+    assert fold == read
+    assert (read["choices"][0].get("text") or "") == "".join(answer[1])
 
 
 # --- rendering changes nothing of the caller's --------------------------------------------------------------------------
@@ -150,7 +131,7 @@ requests = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("dialect", TARGETS)
 @given(request=requests)
-@law
+@law()
 def test_rendering_changes_nothing_and_fails_only_with_our_errors(dialect: str, request: dict[str, Any]) -> None:
     before = copy.deepcopy(request)
     try:
@@ -186,10 +167,12 @@ def altered(document: Any, place: list[int], value: Any) -> Any:
     return made
 
 
-@pytest.mark.parametrize(("dialect", "body"), REPLIES, ids=[f"{d}-{i}" for i, (d, _) in enumerate(REPLIES)])
+@pytest.mark.parametrize(("dialect", "name", "body"), REPLIES, ids=[f"{d}: {n}" for d, n, _ in REPLIES])
 @given(place=st.lists(st.integers(0, 20), max_size=8), value=values, status=st.sampled_from([200, 200, 400, 429, 500]))
-@law
-def test_an_odd_reply_reads_or_gives_our_error(dialect: str, body: Any, place: list[int], value: Any, status: int) -> None:
+@law()
+def test_an_odd_reply_reads_or_gives_our_error(
+    dialect: str, name: str, body: Any, place: list[int], value: Any, status: int
+) -> None:
     data = json.dumps(altered(body, place, value)).encode()
     try:
         OPERATIONS[dialect].read(status, {"content-type": "application/json"}, data)
@@ -199,7 +182,7 @@ def test_an_odd_reply_reads_or_gives_our_error(dialect: str, body: Any, place: l
 
 @pytest.mark.parametrize("dialect", TARGETS)
 @given(answer=answers, which=st.integers(0, 50), place=st.lists(st.integers(0, 20), max_size=8), value=values)
-@law
+@law()
 def test_an_odd_frame_is_read_or_gives_our_error(dialect: str, answer: Any, which: int, place: list[int], value: Any) -> None:
     _, frames = PAIRS[dialect](answer)
     at = which % len(frames)
@@ -209,15 +192,28 @@ def test_an_odd_frame_is_read_or_gives_our_error(dialect: str, answer: Any, whic
         frames[at] = altered(frames[at], place, value)
     plan = OPERATIONS[dialect].plan.stream
     assert plan is not None
-    folded(dialect, [encode_frames(plan.framing, frames)])
+    folded(OPERATIONS[dialect], [encode_frames(plan.framing, frames)])
 
 
 @pytest.mark.parametrize("dialect", TARGETS)
 @given(data=st.binary(max_size=200), status=st.sampled_from([200, 204, 301, 400, 401, 429, 500, 529]))
-@law
+@law(25)
 def test_noise_gives_our_error_or_an_answer(dialect: str, data: bytes, status: int) -> None:
     try:
         OPERATIONS[dialect].read(status, {}, data)
     except Error:
         pass
-    folded(dialect, [data])
+    folded(OPERATIONS[dialect], [data])
+
+
+@pytest.mark.parametrize("dialect", TARGETS)
+@given(document=values, frames=st.lists(values, max_size=4), status=st.sampled_from([200, 200, 400, 500]))
+@law(25)
+def test_any_json_gives_our_error_or_an_answer(dialect: str, document: Any, frames: list[Any], status: int) -> None:
+    operation = OPERATIONS[dialect]
+    assert operation.plan.stream is not None
+    try:
+        operation.read(status, {"content-type": "application/json"}, json.dumps(document).encode())
+    except Error:
+        pass
+    folded(operation, [encode_frames(operation.plan.stream.framing, frames)])
