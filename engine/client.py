@@ -118,9 +118,9 @@ class Client(Caller):
 
     def _transport_for(self) -> Any:
         if self._transport is None:
-            from engine.call.send.direct import DirectTransport
+            from engine.call.send.threaded import PooledTransport
 
-            return DirectTransport()
+            return PooledTransport()
         if hasattr(self._transport, "handle_request"):
             from engine.call.send.given import GivenTransport
 
@@ -228,9 +228,13 @@ class AsyncClient(Caller):
 
     def _transport_for(self) -> Any:
         if self._transport is None:
-            from engine.call.send.direct_async import AsyncDirectTransport
+            try:
+                from engine.call.send.aio import AiohttpTransport
+            except ImportError:
+                from engine.call.send.evented import AsyncPooledTransport
 
-            return AsyncDirectTransport()
+                return AsyncPooledTransport()
+            return AiohttpTransport()
         if hasattr(self._transport, "handle_async_request"):
             from engine.call.send.given import AsyncGivenTransport
 
