@@ -39,6 +39,12 @@ class _Plain:
         return {f.name: plain(v) for f in fields(self) if (v := getattr(self, f.name)) is not None}  # type: ignore[arg-type]
 
 
+class Headers(dict[str, str]):
+    """Header fields of a reply by lower-case name, so that nobody lowers them twice."""
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
 class HttpRequest(_Plain):
     """One HTTP request, ready but for credentials. `url` is absolute, `headers` keep their case."""
@@ -50,6 +56,11 @@ class HttpRequest(_Plain):
     stream: bool = False
     report: Report | None = None
     context: dict[str, Any] | None = field(default=None, repr=False)  # what the templates saw; never sent or shown
+    public: bool = False  # it may go to addresses of the open internet only (RELIABILITY A7)
+
+    def __repr__(self) -> str:
+        """Where it goes and no more: its headers, query and body may hold credentials and prompts."""
+        return f"<HttpRequest {self.method} {self.url.partition('?')[0]}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Method, url, headers and body (parsed if it is JSON)."""
