@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigError, NotFoundError, SpecError, UnsupportedError
 from engine.files import BUILTIN, Files, Remote, remote
-from engine.plan import OperationPlan, ProviderPlan
+from engine.plan import OperationPlan, ProviderPlan, Served
 from engine.spec.node import Node
 from engine.spec.problem import Problem, Problems, nearest
 
@@ -34,6 +34,7 @@ class Catalog:
         self._plans: dict[str, ProviderPlan] = {}
         self._operations: dict[tuple[Any, ...], OperationPlan] = {}
         self._warnings: dict[tuple[Any, ...], tuple[Problem, ...]] = {}
+        self._served: dict[tuple[str, str | None], Served] = {}
         self.maps: KeptMaps = {}  # compiled maps, shared by all providers that inherit them unchanged
         self._aliases: dict[str, str] | None = None
         self._facts: dict[str, Any] = {}
@@ -177,6 +178,19 @@ class Catalog:
             return None
         who = provider_plan(provider, root, problems, self.trust(provider))
         return compile_operation(who, root, operation, tree, dialects, problems, self.maps)
+
+    def served(self, dialect: str, provider: str | None = None) -> Served:
+        """A dialect spoken as a server; with a provider, as its patches have it. Compiled when first asked for.
+
+        Raises NotFoundError for an unknown dialect, UnsupportedError for one that has no `serve`, SpecError for a wrong one.
+        """
+        with self._lock:
+            found = self._served.get((dialect, provider))
+            if found is None:
+                from engine.spec.compile.serve import served
+
+                found = self._served[dialect, provider] = served(self, dialect, provider)
+            return found
 
     def operation(
         self,

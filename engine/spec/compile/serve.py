@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from engine import plan, vocabulary
@@ -18,7 +18,7 @@ from engine.vocabulary import ANY, PARTS, Shape
 
 RULES = {
     "unread-output": "A reply of `serve` writes something that no map of the operation reads back.",
-    "counter-without-path": "A usage counter is read with an expression that begins with no plain path, so a served answer cannot say it.",
+    "counter-without-path": "A usage counter is read with an expression that begins with no plain path, so none can be written.",
 }
 
 _EMPTY = Node({})
@@ -36,25 +36,30 @@ STATUS = {
 _KIN = {
     **dict.fromkeys(("context_length", "content_filter", "too_large", "unsupported", "not_found"), "invalid_request"),
     **{"quota": "rate_limit", "local_limit": "rate_limit", "unavailable": "overloaded", "deadline": "timeout"},
-    "permission": "authentication",
 }
 _PROSE = ("text", "thinking", "refusal")
 _CONTENT = {**{name: name for name in _PROSE}, "tool_calls": "tool_call"}
+
+
+def _names(words: str) -> dict[str, Shape]:
+    return dict.fromkeys(words.split(), ANY)
+
+
 _CHOICE = Shape(
     {
-        **{n: ANY for n in "index text thinking refusal finish logprobs".split()},
+        **_names("index text thinking refusal finish logprobs"),
         "parts": PARTS,
         "tool_calls": PARTS,
-        "citations": Shape(item=Shape({n: ANY for n in vocabulary.OUTPUTS["citation"][0]})),
+        "citations": Shape(item=Shape(dict.fromkeys(vocabulary.OUTPUTS["citation"][0], ANY))),
     }
 )
-_ERROR = Shape({n: ANY for n in "message code status param id model created".split()} | {"kind": Shape(values=tuple(KINDS))})
-_DELTA = Shape({n: ANY for n in "text signature redacted arguments_json url title start end source index".split()})
+_ERROR = Shape({**_names("message code status param id model created"), "kind": Shape(values=tuple(KINDS))})
+_DELTA = Shape(_names("text signature redacted arguments_json url title start end source index"))
 #: names of a reply
 REPLY = Shape(
     {
         **(_CHOICE.fields or {}),
-        **{n: ANY for n in "id model created usage".split()},
+        **_names("id model created usage"),
         "choices": Shape(item=_CHOICE),
         "request": vocabulary.CHAT,
     }
@@ -75,6 +80,38 @@ def compile_served(dialect: str, forward: plan.OperationPlan, tree: Node, proble
     before = len(problems.errors)
     made = _Serving(dialect, forward, tree, serve, problems).compile()
     return made if len(problems.errors) == before else None
+
+
+def served(catalog: Any, dialect: str, provider: str | None) -> plan.Served:
+    """What a catalog answers to `served`: the dialect as a provider with nothing else, or as a provider patches it."""
+    from engine.errors import NotFoundError, SpecError, UnsupportedError
+    from engine.spec.compile.operation import compile_operation
+    from engine.spec.compile.provider import provider_plan
+    from engine.spec.extend import operation_tree
+    from engine.spec.node import node_of
+
+    own = catalog.dialect(dialect)
+    if own is None or own.get("operation") is None:
+        near = nearest(dialect, catalog.dialect_ids())
+        raise NotFoundError(f"no dialect `{dialect}` in the catalog" + (f"; did you mean `{near}`?" if near else ""))
+    operation = str(own.value["operation"].value)
+    problems = Problems()
+    if provider is None:
+        name, root = dialect, node_of({"name": dialect, "base_url": "https://localhost", operation: {"extends": dialect}})
+    else:
+        name = catalog.resolve(provider)
+        root = catalog.tree(name)
+    tree, chain = operation_tree(catalog, root, operation, (), problems)
+    if tree is None or dialect not in chain:
+        raise UnsupportedError(f"{name} does not speak {dialect} for {operation}", provider=provider, operation=operation)
+    who = provider_plan(name, root, problems)
+    forward = compile_operation(who, root, operation, tree, chain, problems, catalog.maps)
+    made = compile_served(dialect, forward, tree, problems) if forward is not None else None
+    if problems.errors:
+        raise SpecError(problems.sorted(), provider=name)
+    if made is None:
+        raise UnsupportedError(f"{dialect} has no `serve`", provider=provider, operation=operation)
+    return made
 
 
 class _Serving:
@@ -117,7 +154,7 @@ class _Serving:
         if present(serve, "error_headers"):
             failures.template("error_headers", serve.value["error_headers"], "header")
         stream = self.stream(failures) if present(serve, "stream") else None
-        key, signature = key_reader(serve.get("auth"), self.problems)
+        find_key, signature = key_reader(serve.get("auth"), self.problems)
         if self.problems.errors:
             return None
         functions = self.unit.build()
@@ -125,7 +162,7 @@ class _Serving:
             dialect=self.dialect,
             operation=self.forward.name,
             plan=self.forward,
-            key=key,
+            key=find_key,
             reply=functions["reply"],
             error=functions["error"],
             error_headers=functions.get("error_headers"),
@@ -176,16 +213,25 @@ class _Serving:
 
     # --- what a reply has a place for -------------------------------------------------------------------------------
 
-    def reads(self, templates: Templates, *nodes: Node) -> frozenset[str]:
-        """Names of a choice that these trees mention, and fields of parts that their templates read."""
-        return frozenset(mentioned(*nodes)) | frozenset(templates.part_reads)
+    def reads(self, templates: Templates, *nodes: Node, further: Iterable[tuple[str, Node]] = ()) -> frozenset[str]:
+        """Names that these trees read, fields of parts, and what a prose part carries besides words (`thinking.signature`).
+
+        `further` are templates for one part type each, outside the parts table.
+        """
+        found = mentioned(*nodes) | templates.part_reads | templates.reads
+        table = list(self.parts.items()) if any("parts(" in text for text in texts(*nodes)) else []
+        for types, node in (*table, *further):
+            for name in ("signature", "redacted"):
+                if any(f".{name}" in text for text in texts(node)):
+                    found.update(f"{type.strip()}.{name}" for type in types.split("|"))
+        return frozenset(found)
 
     def writes(self, *nodes: Node) -> frozenset[str]:
         """Part types these trees write: those of the parts table where it is used, those they pick out by name."""
         found = {_CONTENT[name] for name in mentioned(*nodes) if name in _CONTENT}
         if any("parts(" in text for text in texts(*nodes)):
             table = {t.strip() for key in self.parts.value for t in key.split("|")}
-            found |= table - self.elsewhere
+            found |= (table - self.elsewhere) | {"native"}
         for text in texts(*nodes):
             found.update(re.findall(r"where\('type', *'(\w+)'\)", text))
         return frozenset(found)
@@ -212,9 +258,12 @@ class _Serving:
         if chunk is None and not present(node, "end"):
             self.problems.error("missing-key", "`serve.stream` needs `chunk` or `end`", node.key_mark or node.mark)
         body = self.serve.value["reply"] if same else chunk
-        read = [body] if body is not None else [node.value[k] for k in ("start", "open", "delta", "close", "end") if present(node, k)]
+        read = (
+            [body] if body is not None else [node.value[k] for k in ("start", "open", "delta", "close", "end") if present(node, k)]
+        )
         writes = self.writes(body) if body is not None else frozenset(t for table in tables.values() for t in table)
-        reads = self.reads(templates, *read)
+        moments = [pair for key in ("open", "delta") for pair in (node.get(key) or _EMPTY).items()]
+        reads = self.reads(templates, *read, further=moments)
         match = self.tree.get("stream", "match")
         whole = node.get("whole")
 
@@ -248,7 +297,9 @@ class _Serving:
             for type in (case.strip() for case in cases.split("|")):
                 if type not in known:
                     where = child.key_mark or child.mark
-                    self.problems.error("unknown-part", f"`{type}` is not a part type", where, nearest(type, known), width=len(cases))
+                    self.problems.error(
+                        "unknown-part", f"`{type}` is not a part type", where, nearest(type, known), width=len(cases)
+                    )
                 names[type] = name
         return names
 
@@ -267,7 +318,7 @@ def texts(*nodes: Node) -> Iterator[str]:
 def mentioned(*nodes: Node) -> set[str]:
     """Which names of a choice the expressions of some trees mention, bare or as fields of a loop over `choices`."""
     found: set[str] = set()
-    holes = [text for text in texts(*nodes)]
+    holes = list(texts(*nodes))
     loops = {match[1] for text in holes if (match := _CHOICES.match(text))}
     names: Collection[str] = _CHOICE.fields or ()
     prefix = "|".join(re.escape(loop) + r"\." for loop in sorted(loops))

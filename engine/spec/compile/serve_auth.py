@@ -43,7 +43,9 @@ def key_reader(node: Node | None, problems: Problems) -> tuple[KeyReader, str | 
                     read = _header if scheme == "header" else _query
                     _add(ways, read(name, text, problems))
             else:
-                problems.error("bad-value", f"`{scheme}` cannot be read backwards", target.key_mark or target.mark, width=len(scheme))
+                problems.error(
+                    "bad-value", f"`{scheme}` cannot be read backwards", target.key_mark or target.mark, width=len(scheme)
+                )
 
     def key(headers: Mapping[str, str], query: Mapping[str, Any]) -> str | None:
         found = {name.lower(): value for name, value in headers.items()}

@@ -1,0 +1,225 @@
+"""The order of a served stream (SERVE.md 6): wires open one block at a time, canonical events need not.
+
+One block is open. When a piece of another arrives, an open text or thinking block closes; an open tool call closes if its
+arguments are a whole JSON object, as nothing can follow one; otherwise the newcomer waits. So interleaved calls are
+untangled, text never waits for anything but an unfinished call, and nothing is reordered within a block.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from engine.call.block import Block, Candidate
+from engine.call.json import dumps
+from engine.call.outputs import text_of
+
+_MARKS = re.compile(r'["\\{}\[\]]')
+
+
+class Piece:
+    """One block as it is written. `view` is what templates see of it; `block` the canonical one it comes from."""
+
+    __slots__ = ("block", "choice", "closed", "done", "held", "ordinal", "pieces", "scan", "type", "view")
+
+    def __init__(self, type: str, choice: int, block: Block) -> None:
+        self.type = type
+        self.choice = choice
+        self.block = block
+        self.view: dict[str, Any] | None = None  # None until it opens
+        self.pieces: list[str] = []  # text, argument text or base64 sent so far
+        self.ordinal = 0  # of a call: its place among the calls of its choice
+        self.held: list[dict[str, Any]] = []  # deltas of a call that has no name yet
+        self.done = False  # a call known to be whole
+        self.closed = False
+        self.scan = Braces()
+
+    @property
+    def complete(self) -> bool:
+        """Nothing can follow, or what follows may open a new block."""
+        return self.type != "tool_call" or self.done or self.scan.closed(self.pieces)
+
+    @property
+    def text(self) -> str:
+        """All that was sent."""
+        return "".join(self.pieces)
+
+    def arguments(self, fields: dict[str, Any]) -> str:
+        """The argument text of an event that has not been sent yet."""
+        given, full = fields.get("arguments"), fields.get("full_arguments")
+        if given.__class__ is str and full is None and not fields.get("whole"):
+            return str(given)
+        value = full if full is not None else given
+        if value is None:
+            return ""
+        self.done = True
+        sent = self.text
+        if value.__class__ is str and value.startswith(sent):
+            return str(value[len(sent) :])
+        return dumps(value).decode() if not sent and value.__class__ is not str else ""
+
+
+class Braces:
+    """Whether a JSON text that comes in pieces has closed its outermost brace; every character is looked at once."""
+
+    __slots__ = ("_at", "_depth", "_escaped", "_inside", "_whole")
+
+    def __init__(self) -> None:
+        self._at = 0  # pieces seen
+        self._depth = 0
+        self._inside = self._escaped = self._whole = False
+
+    def closed(self, pieces: list[str]) -> bool:
+        """True once the object is whole; asked again it goes on where it stopped."""
+        for text in pieces[self._at :] if not self._whole else ():
+            self._feed(text)
+        self._at = len(pieces)
+        return self._whole
+
+    def _feed(self, text: str) -> None:
+        at = 0
+        if self._escaped and text:
+            at, self._escaped = 1, False
+        while True:
+            found = _MARKS.search(text, at)
+            if found is None:
+                return
+            mark, at = found[0], found.end()
+            if self._inside:
+                if mark == "\\":
+                    self._escaped = at >= len(text)
+                    at += 1
+                elif mark == '"':
+                    self._inside = False
+            elif mark == '"':
+                self._inside = True
+            elif mark in "{[":
+                self._depth += 1
+            elif mark in "}]":
+                self._depth -= 1
+                self._whole = self._whole or self._depth <= 0
+
+
+class Order:
+    """Decides which piece may be written when. `write(piece, fields)` and `close(piece)` are called in wire order."""
+
+    __slots__ = ("_candidates", "_close", "_drop", "_live", "_write", "open", "pending")
+
+    def __init__(
+        self,
+        write: Callable[[Piece, dict[str, Any]], None],
+        close: Callable[[Piece], None],
+        drop: Callable[[str], None],
+    ) -> None:
+        self._write = write
+        self._close = close
+        self._drop = drop
+        self._candidates: dict[int, Candidate] = {}
+        self._live: dict[int, Piece] = {}  # id of a canonical block (held by its piece) -> the piece it goes to
+        self.open: Piece | None = None
+        self.pending: list[tuple[Piece, dict[str, Any]]] = []
+
+    def prose(self, kind: str, choice: int, fields: dict[str, Any]) -> None:
+        """A piece of text, thinking or refusal."""
+        text = text_of(fields.get("text"))
+        signature, redacted, id = fields.get("signature"), fields.get("redacted"), fields.get("id")
+        if not text and signature is None and redacted is None:
+            return
+        block = self._candidate(choice).prose(kind, fields.get("index"), id, not text and redacted is None)
+        block.signature = signature if signature is not None else block.signature
+        block.redacted = redacted if redacted is not None else block.redacted
+        block.id = block.id or id
+        delta = {"text": text or None, "signature": signature, "redacted": redacted}
+        self._route(self._piece(kind, choice, block), {k: v for k, v in delta.items() if v is not None})
+
+    def call(self, choice: int, fields: dict[str, Any]) -> None:
+        """A piece of a tool call; with `whole` the arguments are all of them."""
+        candidate = self._candidate(choice)
+        block = candidate.call(fields.get("index"), fields.get("id"), fields.get("name"))
+        block.name = fields.get("name") or block.name
+        block.server = bool(fields.get("server")) or block.server
+        block.signature = fields.get("signature") or block.signature
+        piece = self._piece("tool_call", choice, block)
+        piece.ordinal = block.ordinal
+        if piece.closed:
+            return
+        if not block.name and not block.server:
+            piece.held.append(fields)
+            return
+        held, piece.held = piece.held, []
+        for one in (*held, fields):
+            if one.get("at") is None or one.get("arguments") is not None:  # pieces with places come again as a whole
+                self._route(piece, one)
+
+    def item(self, type: str, choice: int, fields: dict[str, Any]) -> None:
+        """Media, or a native item."""
+        candidate = self._candidate(choice)
+        key = fields.get("index")
+        block = (candidate.keys.get((type, key)) if key is not None else None) or candidate.new(type, key)
+        self._route(self._piece(type, choice, block), fields)
+
+    def finish(self) -> None:
+        """Everything that waits comes out, whole or not."""
+        if self.open is not None:
+            self._shut()
+        while self.pending:
+            self._next()
+            if self.open is not None:
+                self._shut()
+        for piece in self._live.values():
+            if piece.held:
+                self._drop("a tool call without a name was dropped")
+
+    def has_calls(self, choice: int) -> bool:
+        """Whether a choice calls the client's own tools."""
+        candidate = self._candidates.get(choice)
+        return candidate is not None and any(b.type == "tool_call" and not b.server and b.name for b in candidate.blocks)
+
+    @property
+    def choices(self) -> list[int]:
+        """The choices seen so far."""
+        return sorted(self._candidates)
+
+    def seen(self, choice: int) -> None:
+        """A choice exists, though it may have no content."""
+        self._candidate(choice)
+
+    def _candidate(self, choice: int) -> Candidate:
+        found = self._candidates.get(choice)
+        if found is None:
+            found = self._candidates[choice] = Candidate(None)
+        return found
+
+    def _piece(self, type: str, choice: int, block: Block) -> Piece:
+        found = self._live.get(id(block))
+        if found is None or (found.closed and type != "tool_call"):  # a late piece of a closed text opens a new block
+            found = self._live[id(block)] = Piece(type, choice, block)
+        return found
+
+    def _route(self, piece: Piece, fields: dict[str, Any]) -> None:
+        if self.open is not None and self.open is not piece:
+            if not self.open.complete:
+                self.pending.append((piece, fields))
+                return
+            self._shut()
+        self.open = piece
+        self._write(piece, fields)
+        while self.pending and self.open is not None and self.open.complete:
+            self._shut()
+            self._next()
+
+    def _next(self) -> None:
+        """The piece that has waited longest opens, with all that came for it."""
+        piece = self.pending[0][0]
+        mine = [fields for other, fields in self.pending if other is piece]
+        self.pending = [(other, fields) for other, fields in self.pending if other is not piece]
+        self.open = piece
+        for fields in mine:
+            self._write(piece, fields)
+
+    def _shut(self) -> None:
+        piece, self.open = self.open, None
+        assert piece is not None
+        piece.closed = True
+        self._close(piece)

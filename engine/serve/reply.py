@@ -1,0 +1,79 @@
+"""A canonical Response becomes the body of a served reply (SERVE.md 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+from engine.plan import Served
+from engine.serve.answer import Places, choice_view, native_usage, part_view
+from engine.types import Choice, Report, Response
+
+
+def random_id() -> str:
+    """An id for a client that may send it back."""
+    return uuid4().hex
+
+
+def write_reply(
+    served: Served,
+    response: Response,
+    request: Mapping[str, Any] | None = None,
+    *,
+    now: float = 0.0,
+    make_id: Callable[[], str] = random_id,
+    report: Report | None = None,
+) -> Any:
+    """The body of one full reply.
+
+    `request` is the accepted canonical request, `now` Unix seconds for an answer that has no time of its own. What the
+    dialect has no place for is a warning on `report`; content that would be lost raises UnsupportedError.
+    """
+    report = report if report is not None else Report()
+    places = Places(served, False, report)
+    context = base_context(served, request, report, response.id or make_id(), response.model, response.created, now)
+    choices = [_choice(served, places, c, context["id"]) for c in response.choices or [Choice()]]
+    context.update(choices[0], choices=choices, usage=native_usage(served, response.usage))
+    if len(choices) > 1 and "choices" not in served.reads:
+        places.warn(f"{places.label} has a place for one choice; {len(choices) - 1} were dropped")
+    return served.reply(context)
+
+
+def _choice(served: Served, places: Places, choice: Choice, id: str) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = []
+    for part in choice.parts:
+        number = len(parts)
+        fitting = places.fit(part_view(part, item_id(id, number, part.type, part.id), number))
+        if fitting is not None:
+            parts.append(fitting)
+    finish = served.finish.get(choice.finish_reason or "stop")
+    citations = [c.to_dict() for c in choice.citations]
+    return choice_view(choice.index, parts, citations, finish, choice.logprobs)
+
+
+def item_id(id: str, number: int, type: str, own: str | None) -> str:
+    """The stable name of a block: the id that its thinking has, else one made from the answer's."""
+    return own if type == "thinking" and own else f"{''.join(c for c in id if c.isalnum())[-24:]}{number:02x}"
+
+
+def base_context(
+    served: Served,
+    request: Mapping[str, Any] | None,
+    report: Report,
+    id: str,
+    model: str | None,
+    created: int | None,
+    now: float,
+) -> dict[str, Any]:
+    """The names that every template of an answer sees."""
+    return {
+        "id": id,
+        "model": model or (request or {}).get("model"),
+        "created": created if created is not None else int(now),
+        "request": dict(request) if request is not None else {},
+        "$report": report,
+        "$dialects": served.plan.dialects,
+        "$now": now,
+        "$uuid": lambda name=None: random_id(),
+    }
