@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigError, NotFoundError, SpecError, UnsupportedError
-from engine.files import BUILTIN, Files, Remote, remote
+from engine.files import BUILTIN, Entry, Files, Remote, remote
+from engine.ownership import Ownership
 from engine.plan import OperationPlan, ProviderPlan, Served
 from engine.spec.node import Node
 from engine.spec.problem import Problem, Problems, nearest
@@ -37,6 +39,8 @@ class Catalog:
         self._served: dict[tuple[str, str | None], Served] = {}
         self.maps: KeptMaps = {}  # compiled maps, shared by all providers that inherit them unchanged
         self._aliases: dict[str, str] | None = None
+        self._ownership = Ownership(self.files)
+        self._unowned: set[str] = set()  # ids that are known to be nobody's alias
         self._facts: dict[str, Any] = {}
         self.files.scan(BUILTIN, "builtin")
         for source in [*_environment_paths(), *extra]:
@@ -65,6 +69,11 @@ class Catalog:
         entry = self.files.entries["providers"].get(id)
         return entry.trust if entry else "builtin"
 
+    def _allowed(self, id: str) -> tuple[str, ...] | None:
+        """The hosts the caller lets a remote spec reach; None for one he trusts."""
+        entry = self.files.entries["providers"].get(id)
+        return entry.hosts if entry is not None and entry.trust == "remote" else None
+
     def path(self, kind: str, id: str) -> Path | None:
         """The file of a provider or dialect; None for one handed in as text or mapping."""
         return self.files.path(kind, id)
@@ -82,7 +91,8 @@ class Catalog:
                 from engine.spec.compile.provider import provider_plan
 
                 problems = Problems()
-                found = provider_plan(provider, self.tree(provider), problems, self.trust(provider))
+                found = provider_plan(provider, self.tree(provider), problems, self.trust(provider), self._allowed(provider))
+                found = self._without_foreign_keys(found)
                 if problems.errors:
                     raise SpecError(problems.sorted(), provider=provider)
                 self._plans[provider] = found
@@ -90,7 +100,10 @@ class Catalog:
 
     def resolve(self, name: str) -> str:
         """A provider's id from its id or one of its aliases. Raises NotFoundError with the nearest id."""
-        if name in self.files.entries["providers"]:
+        entry = self.files.entries["providers"].get(name)
+        if entry is not None:
+            if entry.trust != "builtin":
+                self._refuse_alias(entry)
             return name
         aliases = self.aliases()
         if name in aliases:
@@ -124,6 +137,22 @@ class Catalog:
             raise SpecError(problems.sorted() or f"no provider `{provider}`", provider=provider)
         return found
 
+    def _refuse_alias(self, entry: Entry) -> None:
+        """A name that packaged providers go by is theirs, whatever file is called so."""
+        if entry.id not in self._unowned:
+            owner = None if entry.id in self.files.override else self._ownership.alias_owner(entry.id)
+            if owner is not None:
+                message = f"`{entry.id}` is another name of the packaged provider {owner}; pass override=[{entry.id!r}] to use it"
+                raise ConfigError(message, provider=entry.id)
+            self._unowned.add(entry.id)
+
+    def _without_foreign_keys(self, who: ProviderPlan) -> ProviderPlan:
+        """A spec that inherits a packaged provider's key but not its hosts gets no key from the environment (RELIABILITY A2)."""
+        if who.trust != "local" or not self._ownership.moved(who.id):
+            return who
+        kept = [replace(s, env=tuple(e for e in s.env if not self._ownership.owners(e) - {who.id})) for s in who.secrets]
+        return replace(who, secrets=tuple(kept))
+
     def _base(self, provider: str, problems: Problems) -> Node | None:
         from engine.spec.extend import provider_tree
 
@@ -132,6 +161,8 @@ class Catalog:
             if found is None:
                 before = len(problems.errors)
                 found = provider_tree(self, provider, problems)
+                if self.trust(provider) == "local":
+                    self._ownership.check(provider, problems)
                 if found is not None and len(problems.errors) == before:
                     self._bases[provider] = found
             return found
@@ -176,7 +207,7 @@ class Catalog:
         tree, dialects = operation_tree(self, base, operation, patches, problems)
         if tree is None:
             return None
-        who = provider_plan(provider, root, problems, self.trust(provider))
+        who = provider_plan(provider, root, problems, self.trust(provider), self._allowed(provider))
         return compile_operation(who, root, operation, tree, dialects, problems, self.maps)
 
     def served(self, dialect: str, provider: str | None = None) -> Served:
@@ -239,7 +270,8 @@ class Catalog:
             reason = who.status_note.get("reason")
             if who.status in ("discontinued", "private") and not who.operations:
                 instead = ", ".join(who.status_note.get("instead") or ())
-                message = f"{who.name} is {who.status}" + (f": {reason}" if reason else "") + (f"; use {instead}" if instead else "")
+                why, turn_to = (f": {reason}" if reason else ""), (f"; use {instead}" if instead else "")
+                message = f"{who.name} is {who.status}{why}{turn_to}"
                 raise UnsupportedError(message, provider=provider, operation=operation)
             raise UnsupportedError(f"{who.name} has no {operation}; it has {', '.join(who.operations)}", provider=provider)
         found = self.compile(provider, operation, model, variant)
@@ -293,7 +325,7 @@ class Catalog:
         """Other names of providers, to their ids. A file that cannot be read has none."""
         if self._aliases is None:
             table: dict[str, str] = {}
-            for id in self.provider_ids():
+            for id in sorted(self.provider_ids(), key=lambda id: self.trust(id) != "builtin"):  # packaged ones have the first say
                 try:
                     node = self.provider(id)
                 except SpecError:

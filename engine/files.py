@@ -8,6 +8,7 @@ its id is listed in `override`.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,14 @@ from engine.spec.problem import Problem, Problems
 
 _PACKAGED = Path(__file__).parent / "_data" / "catalog"
 BUILTIN = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[1] / "catalog"
+NODE_LIMIT = 20_000  # keys and values of a spec handed in as a mapping
+DEPTH_LIMIT = 32  # levels of one
 DATA_LIMIT = 1024 * 1024  # bytes of examples and model facts; other spec files: 256 KiB
 KINDS = ("providers", "dialects", "models")
+STRANGER_LIMIT = 64 * 1024  # bytes of a remote spec: what it may cost to load and compile (RELIABILITY A9)
+STRANGER_NODES = 3_000  # keys and values of a remote spec
+_TRUST = ("builtin", "local", "remote")
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ class Files:
         self.lock = threading.RLock()
         self.entries: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
         self.findings = findings
-        self._override = frozenset(override)
+        self.override = frozenset(override)
         self._nodes: dict[tuple[str, str], Node | None] = {}
         self._examples: dict[Path, Node | None] = {}
         self._texts: dict[str, str] = {}
@@ -118,6 +125,8 @@ class Files:
     def add(self, source: Any) -> None:
         """A path of a file or folder, a mapping of specs by id, or a `remote` spec."""
         if isinstance(source, Remote):
+            if not _ID.fullmatch(source.id):
+                raise ConfigError("the id of a remote spec is letters, digits and hyphens")
             self._register("providers", Entry(source.id, "remote", data=source.source, hosts=source.hosts))
         elif isinstance(source, Mapping):
             for id, data in source.items():
@@ -159,8 +168,9 @@ class Files:
 
     def _register(self, kind: str, entry: Entry) -> None:
         known = self.entries[kind].get(entry.id)
-        if known is not None and known.trust == "builtin" and entry.trust != "builtin" and entry.id not in self._override:
-            message = f"`{entry.id}` is the name of a packaged {kind[:-1]}; pass override=[{entry.id!r}] to replace it"
+        if known is not None and _TRUST.index(entry.trust) > _TRUST.index(known.trust) and entry.id not in self.override:
+            owner = "packaged" if known.trust == "builtin" else known.trust
+            message = f"`{entry.id}` is the name of a {owner} {kind[:-1]}; pass override=[{entry.id!r}] to replace it"
             raise ConfigError(message, provider=entry.id)
         self.entries[kind][entry.id] = entry
         self._nodes.pop((kind, entry.id), None)
@@ -178,13 +188,30 @@ class Files:
                 if found is not None:
                     return found
             return self._parse(source, self.label(entry.path), DATA_LIMIT if kind == "models" else 0)
+        stranger = entry.trust == "remote"
         if isinstance(entry.data, Mapping):
-            return node_of(entry.data)
-        return self._parse(entry.data, entry.id)
+            _refuse_large(entry.data, entry.id, STRANGER_NODES if stranger else NODE_LIMIT)
+            node = node_of(entry.data)
+        else:
+            node = self._parse(entry.data, entry.id, STRANGER_LIMIT if stranger else 0)
+            if stranger:
+                _refuse_large(node.plain(), entry.id, STRANGER_NODES)
+        return self._valid(node, kind) if stranger else node
+
+    def _valid(self, node: Node, kind: str) -> Node:
+        """A stranger's tree, if the schema knows every key of it (RELIABILITY A3)."""
+        from engine.spec.validate import validate
+
+        problems = Problems()
+        validate(node, kind[:-1], problems)
+        if problems.errors:
+            raise SpecError(problems.sorted())
+        return node
 
     def _read(self, path: Path) -> bytes:
         try:
-            return path.read_bytes()
+            with path.open("rb") as file:
+                return file.read(DATA_LIMIT + 1)  # one more than is ever read: the loader tells that it is too much
         except OSError as error:
             message = f"the file cannot be read: {error.strerror or error}"
             raise SpecError([Problem("unreadable-file", message, Mark(self.label(path), 1, 1))]) from None
@@ -200,6 +227,29 @@ class Files:
         if self.findings is not None:
             self.findings.extend(problems)
         return node
+
+
+def _refuse_large(data: Any, id: str, most: int) -> None:
+    """SpecError for plain data that is deeper or larger than a file may be, or holds what no file can (RELIABILITY A3)."""
+    count, todo = 0, [(data, 1)]
+    while todo:
+        value, depth = todo.pop()
+        count += 1
+        rule = ""
+        if isinstance(value, (Mapping, list, tuple)):
+            inner = list(value.values()) if isinstance(value, Mapping) else value
+            todo.extend((item, depth + 1) for item in inner)
+            count += len(inner) if isinstance(value, Mapping) else 0
+            if isinstance(value, Mapping) and not all(isinstance(key, (str, int)) for key in value):
+                rule, message = "bad-key", "a key is text, not a list or a mapping"
+            elif depth > DEPTH_LIMIT:
+                rule, message = "too-deep", f"nested deeper than {DEPTH_LIMIT} levels"
+        elif value is not None and not isinstance(value, (str, int, float, bool)):
+            rule, message = "wrong-type", f"a spec holds plain data, not {type(value).__name__}"
+        if count > most:
+            rule, message = "too-many-nodes", f"more than {most:,} keys and values"
+        if rule:
+            raise SpecError([Problem(rule, message, Mark(id, 1, 1))])
 
 
 def kind_of(node: Node | None) -> str:

@@ -7,6 +7,7 @@ its own or the environment, so tests run them by hand.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from engine.call.auth import sign
@@ -71,9 +72,13 @@ class Call:
             limits.header_bytes,
         )
 
+    def way(self, request: HttpRequest) -> Route:
+        """How to reach the request's host: by the caller's settings, at public addresses only where that is due."""
+        return self.route if self.route.public or not request.public else replace(self.route, public=True)
+
     def exchange(self, request: HttpRequest, seconds: float) -> Exchange:
         limits = self.attempts.limits
-        return Exchange(request, self.route, self.timing(seconds), limits.body_bytes, limits.error_bytes, limits.ratio)
+        return Exchange(request, self.way(request), self.timing(seconds), limits.body_bytes, limits.error_bytes, limits.ratio)
 
     def ready(self) -> Flow:
         """The request, signed; first everything it cannot be written without."""
@@ -92,6 +97,7 @@ class Call:
         copy = HttpRequest(
             request.method, request.url, dict(request.headers), request.body, request.stream, request.report, request.context
         )
+        copy.public = request.public
         base_url = operation.base_url if self.refreshable() else None
         return sign(auth, copy, values, self.clock.time(), self.tokens[key], plan=operation.plan, base_url=base_url)
 
@@ -217,7 +223,7 @@ class _Run:
         request = yield from call.ready()
         self.signed = True
         timing = call.timing(limits.until_headers(True))
-        reply = self.reply = yield Open(request, call.route, timing)
+        reply = self.reply = yield Open(request, call.way(request), timing)
         self.headers = reply.headers
         if reply.status >= 300:
             _refuse_redirect(reply.status)

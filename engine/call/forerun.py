@@ -9,6 +9,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from engine.call.address import check_media_url
 from engine.call.normalize.media import sniff
 from engine.call.request import build
 from engine.call.send import Route
@@ -92,7 +93,7 @@ def _parts(holder: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _fetch(call: Any, part: dict[str, Any]) -> Flow:
     """A part's bytes from its URL, without credentials, from public addresses only (RELIABILITY A7)."""
-    request = HttpRequest("GET", str(part["url"]))
+    request = HttpRequest("GET", check_media_url(str(part["url"])))
     limits = call.attempts.limits
     answer = yield Exchange(request, PUBLIC, call.timing(limits.until_headers(False)), MEDIA_BYTES, limits.error_bytes, limits.ratio)
     if answer.status != 200:

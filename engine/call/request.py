@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.call.address import check_headers, check_url, join, set_header
+from engine.call.address import check_headers, check_url, join, must_be_public, set_header
 from engine.call.payload import encode, query_text
 from engine.errors import ConfigError
 from engine.plan import Call, OperationPlan
@@ -81,9 +81,14 @@ def build(
         url = with_query(url, query)
     chosen = context.get("base_url")
     own = bool(chosen) and str(chosen).rstrip("/") == base_url.rstrip("/")
-    url = check_url(url, base_url, (*plan.hosts, *hosts), allow_http or own)
+    patterns = (*plan.hosts, *hosts)
+    servers = tuple([str(context[name]) for name in plan.servers if context.get(name)])
+    url = check_url(url, base_url, patterns, allow_http or own, servers, plan.allowed)
     stream = bool(context.get("stream")) and main
-    return HttpRequest(call.verb, url, headers, data, stream=stream, report=report, context=context)
+    request = HttpRequest(call.verb, url, headers, data, stream=stream, report=report, context=context)
+    if path[:1] not in ("/", "?", ""):
+        request.public = must_be_public(url, base_url, patterns, servers, call.given)
+    return request
 
 
 def with_query(url: str, query: Mapping[str, Any]) -> str:

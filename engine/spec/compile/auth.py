@@ -22,8 +22,16 @@ class Auths:
     """Compiles the auth tables of one provider; a node that occurs twice is compiled once."""
 
     def __init__(
-        self, secrets: Mapping[str, plan.Secret], variables: Mapping[str, Shape], request: Shape, problems: Problems
+        self,
+        secrets: Mapping[str, plan.Secret],
+        variables: Mapping[str, Shape],
+        request: Shape,
+        problems: Problems,
+        servers: tuple[str, ...] = (),
+        trusted: bool = True,
     ) -> None:
+        self.servers = servers
+        self.trusted = trusted
         self.secrets = secrets
         self.variables = variables
         self.request = request
@@ -61,8 +69,10 @@ class Auths:
         before = len(self.problems.errors)
         tokens = dict((node.get("tokens") or Node({})).items())
         names = {**self.variables, **dict.fromkeys(self.secrets, ANY), **dict.fromkeys(tokens, ANY)}
-        templates = Templates(unit, self.problems, self.request, variables=names, label="auth", functions=AUTH_FUNCTIONS)
-        calls = Calls(templates, Queries(unit, self.problems), self.problems, self.auth)
+        templates = Templates(
+            unit, self.problems, self.request, variables=names, label="auth", functions=AUTH_FUNCTIONS, trusted=self.trusted
+        )
+        calls = Calls(templates, Queries(unit, self.problems), self.problems, self.auth, self.servers)
         signer = None
         if scheme == "sign":
             signer = str(target.value)

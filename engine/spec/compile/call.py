@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine import plan
+from engine.spec.compile.host import begins_with_hole, guarded
 from engine.spec.node import Node
 from engine.spec.problem import Problems, nearest
 from engine.vocabulary import PAYLOADS, REPLIES, VERBS
@@ -25,7 +26,15 @@ _EMPTY = Node({})
 class Calls:
     """Compiles the calls of one operation into one unit."""
 
-    def __init__(self, templates: Templates, queries: Queries, problems: Problems, auth: Callable[[Node], plan.Auth]) -> None:
+    def __init__(
+        self,
+        templates: Templates,
+        queries: Queries,
+        problems: Problems,
+        auth: Callable[[Node], plan.Auth],
+        servers: tuple[str, ...] = (),
+    ) -> None:
+        self.servers = servers  # settings that may stand for a whole origin
         self.templates = templates
         self.queries = queries
         self.problems = problems
@@ -58,7 +67,7 @@ class Calls:
         template("headers", "header", "headers")
         if payloads:
             template("body", _MODES[payloads[0]], payloads[0])
-        template("base_url", "text", "base_url")
+        template("base_url", "url", "base_url")
         for key in ("value", "until", "expires_in", "expires_at"):
             if present(node, key):
                 names[key] = f"{prefix}_{key}"
@@ -74,6 +83,8 @@ class Calls:
 
         def finish(functions: Functions) -> plan.Call:
             found = {key: functions[name] for key, name in names.items() if name in functions}
+            if "base_url" in found:
+                found["base_url"] = guarded(node.value["base_url"], found["base_url"], self.servers, self.problems)
             payload = payloads[0] if payloads else "none"
             return plan.Call(
                 verb=verb.upper(),
@@ -84,6 +95,7 @@ class Calls:
                 ttl=ttl,
                 timeout=timeout,
                 auth=auth,
+                given=begins_with_hole(node.get(verb)),
                 **found,
             )
 

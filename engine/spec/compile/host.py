@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 from engine.errors import ConfigError
@@ -42,12 +42,12 @@ def guarded(
     if not names:
         return function
 
-    def checked(context: Mapping[str, Any]) -> Any:
+    def checked(context: dict[str, Any]) -> Any:
         for name in names:
             value = context.get(name)
             if value is not None and value != "" and not (isinstance(value, str) and _LABEL.fullmatch(value)):
                 raise ConfigError(f"`{name}` stands in a host name: it is one label of letters, digits and hyphens")
-        return function(dict(context))
+        return function(context)
 
     return checked
 

@@ -12,6 +12,7 @@ from engine.expr.template import Templates
 from engine.spec.compile.auth import Auths
 from engine.spec.compile.call import Calls, Functions, number, present, word
 from engine.spec.compile.evidence import capabilities, lacking
+from engine.spec.compile.host import guarded
 from engine.spec.compile.mapping import Maps
 from engine.spec.extend import merge
 from engine.spec.node import Node
@@ -99,8 +100,10 @@ class _Operation:
         )
         self.templates.hidden = frozenset(s.name for s in provider.secrets)
         self.queries = Queries(self.unit, problems)
-        self.auths = Auths({s.name: s for s in provider.secrets}, settings, request, problems)
-        self.calls = Calls(self.templates, self.queries, problems, self.auths.auth)
+        self.servers = tuple(v.name for v in provider.variables if v.format == "url") + ("base_url",) * bool(provider.base_url)
+        trusted = provider.trust != "remote"
+        self.auths = Auths({s.name: s for s in provider.secrets}, settings, request, problems, self.servers, trusted)
+        self.calls = Calls(self.templates, self.queries, problems, self.auths.auth, self.servers)
 
     def compile(self) -> plan.OperationPlan | None:
         before = len(self.problems.errors)
@@ -112,7 +115,7 @@ class _Operation:
         if base_url is None:
             self.problems.error("missing-key", "a provider with operations needs `base_url`", self.root.mark)
         elif not base_url.is_map:
-            self.templates.template("base_url", base_url, "text")
+            self.templates.template("base_url", base_url, "url")
         auth = self.auths.auth(tree.get("auth") if tree.get("auth") is not None else self.root.get("auth"))
         params = tree.get("params")
         if params is not None and params.value:
@@ -138,7 +141,7 @@ class _Operation:
             dialects=self.dialects,
             call=main(functions),
             auth=auth,
-            base_url=functions.get("base_url", _chosen_server),
+            base_url=self._guarded(base_url, functions),
             params=functions.get("params"),
             listed=frozenset(k for k, v in (params or _EMPTY).items() if v.value is not None),
             reads=frozenset(self.templates.reads),
@@ -160,6 +163,8 @@ class _Operation:
             rate_limits=(tree.get("rate_limits") or _EMPTY).plain(),
             limits={k: float(n.value) for k, n in (self.root.get("limits") or _EMPTY).items() if n.value is not None},
             hosts=tuple(str(n.value) for n in (self.root.get("hosts") or Node([])).value),
+            servers=self.servers,
+            allowed=self.provider.allowed,
             capabilities=capabilities(self.root, self.name, lacks, self.problems),
             lacks=lacks,
         )
@@ -240,6 +245,10 @@ class _Operation:
             self.problems.error("missing-key", "`stream` needs `map` or `events`", stream.key_mark or stream.mark)
 
     _stream_call: Any = None
+
+    def _guarded(self, base_url: Node | None, functions: Functions) -> plan.Template:
+        found = functions.get("base_url", _chosen_server)
+        return guarded(base_url, found, self.servers, self.problems) if base_url is not None else found
 
     def _finish_stream(self, stream: Node | None, functions: Functions) -> plan.Stream | None:
         if stream is None:

@@ -15,7 +15,9 @@ from engine.vocabulary import ANY, OPERATIONS, Shape
 _EMPTY = Node({})
 
 
-def provider_plan(provider: str, node: Node, problems: Problems, trust: str = "builtin") -> plan.ProviderPlan:
+def provider_plan(
+    provider: str, node: Node, problems: Problems, trust: str = "builtin", allowed: tuple[str, ...] | None = None
+) -> plan.ProviderPlan:
     """The part of a provider that is known before any of its operations is compiled."""
     status = node.get("status")
     note: dict[str, Any] = {}
@@ -41,6 +43,7 @@ def provider_plan(provider: str, node: Node, problems: Problems, trust: str = "b
         variants=tuple(k for k, _ in (node.get("variants") or _EMPTY).items()),
         default_model=str(default.value) if default is not None and default.value else None,
         trust=trust,
+        allowed=allowed,
     )
 
 
