@@ -14,6 +14,7 @@ from engine.catalog import Catalog
 from engine.errors import Error, SpecError
 from engine.examples import Case, Result, cases, run
 from engine.kept import Kept
+from engine.plan import OperationPlan
 from engine.spec.compile.evidence import unproven
 from engine.spec.extend import (
     blame,
@@ -38,7 +39,9 @@ _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _EMPTY = Node({})
 _SCHEMAS = {"providers": "provider", "dialects": "dialect", "models": "models"}
 #: what follows from a key that is not there: behind a misspelt key it would say the same thing twice
-_ABSENCES = frozenset("missing-key one-verb one-scheme no-evidence needs-fields unused-secret missing-default-model".split())
+_ABSENCES = frozenset(
+    ("missing-key", "one-verb", "one-scheme", "no-evidence", "needs-fields", "unused-secret", "missing-default-model")
+)
 
 
 @dataclass(slots=True)
@@ -80,13 +83,14 @@ def check(
     """
     start = time.perf_counter()
     findings = Findings()
+    dialects: dict[str, Problems] = {}
     kept = Kept(catalog, cache, examples) if cache is not None else None
     for kind, id in _everything(catalog) if ids is None else ids:
         if progress:
             progress(id)
         found = kept.read(kind, id) if kept else None
         if found is None:
-            found = _File(catalog, kind, id, examples).check()
+            found = _File(catalog, kind, id, examples, dialects).check()
             if kept:
                 kept.write(kind, id, found)
         findings.files += 1
@@ -112,8 +116,9 @@ def _once(problems: list[Problem]) -> list[Problem]:
 class _File:
     """One file going through the steps. Later steps run in spite of earlier findings where there is a tree to run on."""
 
-    def __init__(self, catalog: Catalog, kind: str, id: str, examples: bool) -> None:
+    def __init__(self, catalog: Catalog, kind: str, id: str, examples: bool, dialects: dict[str, Problems]) -> None:
         self.catalog = catalog
+        self.dialects = dialects  # what loading and schema found in them, kept for all files of one run
         self.kind = kind
         self.id = id
         self.examples = examples
@@ -173,9 +178,9 @@ class _File:
                 message = f"the engine failed: {type(error).__name__}: {error}"
                 self.problems.error("engine-failure", message, node.mark)
         if known:
-            lines = {(p.mark.file, p.mark.line) for p in known}
-            added = [p for p in self.problems[before:] if (p.mark.file, p.mark.line) not in lines and p.rule not in _ABSENCES]
-            self.problems[before:] = added
+            later = Problems(p for p in self.problems[before:] if p.rule not in _ABSENCES)
+            _add(later, self.problems[:before])
+            self.problems = later
 
     # --- dialects ---------------------------------------------------------------------------------------------------
 
@@ -216,22 +221,28 @@ class _File:
         ways = list(combinations(base))
         names = [model for model, _, _ in ways if model]
         for model, variant, patches in ways:
-            plans = {}
+            plans: dict[str, OperationPlan] = {}
+            complete = True
             for operation in operation_names(base, patches):
                 found = Problems()
-                plans[operation] = self.catalog.compile(self.id, operation, model, variant, problems=found)
+                plan = self.catalog.compile(self.id, operation, model, variant, problems=found)
+                if plan is None:
+                    complete = False
+                else:
+                    plans[operation] = plan
                 key = (operation, *map(id, relevant(patches, operation)))
                 if key in done:
                     continue
                 done.add(key)
-                self._loaded(base, operation, patches, found)
+                _, chain = operation_tree(self.catalog, base, operation, patches, Problems())
+                _add(found, list(self._inherited(chain)))
                 nothing = {p.mark: p for p in found if p.rule == "deletes-nothing"}
                 busy |= {mark for patch in patches for mark in _deletions(patch, operation)} - nothing.keys()
                 idle |= nothing
                 found[:] = [p for p in found if p.rule != "deletes-nothing"]
                 blame(found, 0, _reader(node, operation, patches, top))
                 self.problems += found
-            if all(plans.values()):
+            if complete:
                 found = Problems()
                 unproven(patched(base, patches), plans, partial(_speaks_of, model=model, names=names), found)
                 blame(found, 0, top)
@@ -240,13 +251,17 @@ class _File:
         blame(told, 0, top)
         self.problems += told
 
-    def _loaded(self, base: Node, operation: str, patches: tuple[Node, ...], found: Problems) -> None:
-        """What the loader found in the dialects of an operation."""
-        collected = self.catalog.files.findings
-        if collected:
-            _, chain = operation_tree(self.catalog, base, operation, patches, Problems())
-            files = {node.mark.file for node in map(self.catalog.dialect, chain) if node is not None}
-            found.extend(replace(p) for p in collected if p.mark.file in files)
+    def _inherited(self, dialects: Iterable[str]) -> Iterator[Problem]:
+        """What the first two steps find in the files of the dialects an operation extends."""
+        for id in dialects:
+            if id not in self.dialects:
+                found, node = Problems(), self.catalog.dialect(id)
+                if node is not None:
+                    collected = self.catalog.files.findings or ()
+                    found.extend(p for p in collected if p.mark.file == node.mark.file)
+                    validate(node, "dialect", found)
+                self.dialects[id] = found
+            yield from map(replace, self.dialects[id])
 
     # --- examples ---------------------------------------------------------------------------------------------------
 
@@ -315,6 +330,12 @@ def _speaks_of(globs: list[str], model: str, names: list[str]) -> bool:
     """Whether a statement about the models of these globs is one about `model`; without a pattern of their own they are plain."""
     own = {name for glob in globs for name in names if glob_matches(glob, name)}
     return model in own if own else not model
+
+
+def _add(found: Problems, earlier: list[Problem]) -> None:
+    """Put what earlier steps found before what a later one did, which says nothing of the same lines."""
+    lines = {(p.mark.file, p.mark.line) for p in earlier if p.severity == "error"}
+    found[:] = [*earlier, *(p for p in found if (p.mark.file, p.mark.line) not in lines)]
 
 
 def _deletions(patch: Node, operation: str) -> Iterator[Mark]:

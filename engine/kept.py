@@ -68,13 +68,20 @@ class Kept:
         if self.catalog.path(kind, id) is None:
             return None
         trust = self.catalog.trust(id)
-        digest = hashlib.sha256(f"{engine_digest()} {kind} {id} {trust} {self.examples}".encode())
+        around = "" if trust == "builtin" else self._around()
+        digest = hashlib.sha256(f"{engine_digest()} {kind} {id} {trust} {self.examples} {around}".encode())
         try:
             for path in self._depends(kind, id):
                 digest.update(f"\0{path}\0".encode() + self._content(path)[0])
         except OSError:
             return None
         return self.folder / f"{digest.hexdigest()[:40]}.json"
+
+    def _around(self) -> str:
+        """Names and times of all specs: what one's own may not be called, and whose keys it may not name."""
+        paths = [entry.path for entries in self.catalog.files.entries.values() for entry in entries.values()]
+        found = sorted(f"{path} {path.stat().st_mtime_ns}" for path in paths if path is not None and path.exists())
+        return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
     def _depends(self, kind: str, id: str) -> Iterator[Path]:
         """The spec, everything it may extend (any id that stands in its text), and their examples."""

@@ -85,5 +85,5 @@ def test_origins_name_the_file_and_line_of_each_value(capsys: pytest.CaptureFixt
 
 def test_an_unknown_name_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     id = CATALOG.provider_ids()[0]
-    assert main(["show", id[:-1] + "x"]) == 1
+    assert main(["show", id[:-1] + "x"]) == 2
     assert f"did you mean `{id}`" in capsys.readouterr().err

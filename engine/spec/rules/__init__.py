@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from engine.spec.extend import Source
 from engine.spec.node import Node
 from engine.spec.problem import Problems
-from engine.vocabulary import OPERATIONS
+from engine.vocabulary import OPERATIONS, VERBS
 
 NAMES = (
     "host-not-allowed",
@@ -55,6 +55,10 @@ _REPORTERS = (
     "engine.expr.template.rules",
     "engine.spec.rules",
 )
+
+
+#: keys that hold a URL: of calls, and of sockets
+URLS = (*VERBS, "connect")
 
 
 @dataclass(slots=True)
@@ -147,13 +151,17 @@ def calls(spec: Spec) -> Iterator[tuple[str, Node]]:
 
 def _calls_in(what: str, node: Node) -> Iterator[tuple[str, Node]]:
     yield what, node
+    stream = node.get("stream")
+    if stream is not None:
+        yield f"{what}.stream", stream
     for key in ("before", "upload"):
         for name, child in (node.get(key) or Node({})).items():
             yield from _calls_in(f"{what}.{key}.{name}", child)
     for key in ("poll", "result", "cancel"):
-        child = node.get("job", key)
-        for one in child.value if child is not None and child.is_list else [child]:
-            if one is not None and one.is_map:
+        written = node.get("job", key)
+        listed: list[Node] = [] if written is None else written.value if written.is_list else [written]
+        for one in listed:
+            if one.is_map:
                 yield f"{what}.job.{key}", one
 
 

@@ -10,7 +10,7 @@ from engine.spec.node import Node
 from engine.spec.problem import Problems
 from engine.spec.rules import Spec, calls
 
-FORBIDDEN = frozenset("host content-length transfer-encoding connection upgrade te trailer keep-alive".split())
+FORBIDDEN = frozenset(("host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive"))
 
 
 def check(spec: Spec, problems: Problems) -> None:

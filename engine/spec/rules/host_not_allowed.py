@@ -11,8 +11,7 @@ from fnmatch import fnmatchcase
 
 from engine.spec.node import Node
 from engine.spec.problem import Problems
-from engine.spec.rules import Spec, calls
-from engine.vocabulary import VERBS
+from engine.spec.rules import URLS, Spec, calls
 
 
 def check(spec: Spec, problems: Problems) -> None:
@@ -20,7 +19,7 @@ def check(spec: Spec, problems: Problems) -> None:
     base = _host(spec.tree.get("base_url"))
     for what, call in calls(spec):
         own = _host(call.get("base_url")) if call.get("base_url") is not None else base
-        for verb in VERBS:
+        for verb in URLS:
             url = call.get(verb)
             host = _host(url) if url is not None else None
             if url is None or host is None or host in (base, own):

@@ -10,14 +10,13 @@ import re
 
 from engine.spec.node import Node
 from engine.spec.problem import Problems
-from engine.spec.rules import Spec, calls
-from engine.vocabulary import VERBS
+from engine.spec.rules import URLS, Spec, calls
 
 
 def check(spec: Spec, problems: Problems) -> None:
     variables = spec.tree.get("variables") or Node({})
     urls = [spec.tree.get("base_url"), *(tree.get("base_url") for tree in spec.operations.values())]
-    urls += [call.get(verb) for _, call in calls(spec) for verb in VERBS]
+    urls += [call.get(verb) for _, call in calls(spec) for verb in URLS]
     seen: set[str] = set()
     for url in urls:
         if url is None or not isinstance(url.value, str):

@@ -9,15 +9,14 @@ from __future__ import annotations
 import re
 
 from engine.spec.problem import Problems
-from engine.spec.rules import Spec, calls
-from engine.vocabulary import VERBS
+from engine.spec.rules import URLS, Spec, calls
 
 _LOOPBACK = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(?=[:/]|$)")
 
 
 def check(spec: Spec, problems: Problems) -> None:
     urls = [spec.tree.get("base_url"), *(tree.get("base_url") for tree in spec.operations.values())]
-    urls += [call.get(verb) for _, call in calls(spec) for verb in VERBS]
+    urls += [call.get(verb) for _, call in calls(spec) for verb in URLS]
     for url in urls:
         text = url.value if url is not None else None
         if url is None or not isinstance(text, str) or text.startswith(("https://", "wss://", "/", "{{")):

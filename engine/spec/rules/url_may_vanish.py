@@ -10,16 +10,16 @@ from collections.abc import Iterator
 
 from engine.spec.node import Node
 from engine.spec.problem import Problems
-from engine.spec.rules import Spec, calls
-from engine.vocabulary import PARAMS, VERBS
+from engine.spec.rules import URLS, Spec, calls
+from engine.vocabulary import PARAMS
 
 
 def check(spec: Spec, problems: Problems) -> None:
-    optional = {name for name, node in (spec.tree.get("variables") or Node({})).items() if _optional(node)}
-    urls = [("base_url", spec.tree.get("base_url"), frozenset(optional))]
+    optional = frozenset(name for name, node in (spec.tree.get("variables") or Node({})).items() if _optional(node))
+    urls = [("base_url", spec.tree.get("base_url"), optional)]
     for what, call in calls(spec):
         parameters = PARAMS.get(what.split(".")[0], ())
-        urls += [(what, call.get(verb), optional.union(parameters)) for verb in (*VERBS, "base_url")]
+        urls += [(what, call.get(verb), optional.union(parameters)) for verb in (*URLS, "base_url")]
     told: set[int] = set()
     for what, node, names in urls:
         if node is None or not isinstance(node.value, str) or "{{" not in node.value or id(node) in told:
