@@ -1,6 +1,6 @@
 """The command line: `llmkit COMMAND`.
 
-Exit codes: 0 done, 1 findings or a failed call, 2 wrong usage, 70 a defect of this program, 130 interrupted.
+Exit codes: 0 done, 1 findings or a failed call, 2 wrong usage (nothing was sent), 70 a defect of this program, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from engine.cli.parser import parser
     from engine.errors import Error, SpecError
 
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its code
     top = parser()
     arguments, rest = top.parse_known_args(argv)
     if rest and hasattr(arguments, "prompt") and not any(word.startswith("-") for word in rest):
@@ -22,14 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif rest:
         top.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        return int(arguments.run(arguments) or 0)
+        code = int(arguments.run(arguments) or 0)
+        sys.stdout.flush()  # a reader that went away is noticed here, not when the interpreter ends
+        return code
     except SpecError as error:
         for problem in error.problems or [error.message]:
             print(problem, file=sys.stderr)
         return 1
     except Error as error:
         print(f"llmkit: {error.kind}: {error}", file=sys.stderr)
-        return 2 if error.kind == "config" else 1
+        return 2 if error.kind in ("config", "unsupported", "not_found") and error.status is None else 1
     except KeyboardInterrupt:
         print("llmkit: interrupted", file=sys.stderr)
         return 130

@@ -7,9 +7,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from engine.streams import Stream
 
 
 def chat(arguments: argparse.Namespace) -> int:
@@ -32,17 +35,32 @@ def chat(arguments: argparse.Namespace) -> int:
             _tail(answer)
         return 0
     with client.chat.stream(arguments.model, **fields) as stream:
-        for event in stream:
-            if arguments.json:
-                print(json.dumps(event.to_dict(), ensure_ascii=False), flush=True)
-            elif event.kind == "text" and event.choice == 0:
-                print(safe(event.text or ""), end="", flush=True)
-            elif event.kind == "thinking" and event.text:
-                print(_dim(safe(event.text)), end="", file=sys.stderr, flush=True)
-        if not arguments.json:
-            print()
-            _tail(stream.response)
+        _follow(stream, arguments.json)
     return 0
+
+
+def _follow(stream: Stream, as_json: bool) -> None:
+    """Print a stream as it arrives. A line that was begun is ended, also when the stream breaks off."""
+    written = thought = False
+    try:
+        for event in stream:
+            if as_json:
+                print(json.dumps(event.to_dict(), ensure_ascii=False), flush=True)
+            elif event.kind == "text" and event.choice == 0 and event.text:
+                if thought:
+                    print(file=sys.stderr, flush=True)
+                thought, written = False, True
+                print(safe(event.text), end="", flush=True)
+            elif event.kind == "thinking" and event.text:
+                thought = True
+                print(_dim(safe(event.text)), end="", file=sys.stderr, flush=True)
+    finally:
+        if thought:
+            print(file=sys.stderr)
+        if written:
+            print()
+    if not as_json:
+        _tail(stream.response)
 
 
 def safe(text: str) -> str:
@@ -71,15 +89,21 @@ def _settings(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     settings: dict[str, Any] = {}
     if arguments.base_url:
         settings["base_url"] = arguments.base_url
-    if arguments.key:
-        if arguments.key not in os.environ:
-            raise ConfigError(f"--key names the environment variable {arguments.key}, which is not set")
-        settings["api_key"] = os.environ[arguments.key]
+    for key in arguments.key:
+        name, named, variable = key.rpartition("=")
+        if variable not in os.environ:
+            raise ConfigError(f"--key names the environment variable {variable}, which is not set")
+        settings[name if named else "api_key"] = os.environ[variable]
+    for setting in arguments.setting:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--setting takes NAME=VALUE, not `{setting}`")
+        settings[name] = value
     return {arguments.model.partition("/")[0].partition(":")[0]: settings} if settings else {}
 
 
 def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
-    prompt = " ".join(arguments.prompt) if arguments.prompt else "" if sys.stdin.isatty() else sys.stdin.read()
+    prompt = " ".join(arguments.prompt) if arguments.prompt else _standard_input()
     parts: list[dict[str, Any]] = [{"type": "text", "text": prompt}] if prompt else []
     parts += [_attachment(source, "image") for source in arguments.image]
     parts += [_attachment(source, None) for source in arguments.file]
@@ -111,6 +135,15 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
         except ValueError:
             fields[name] = value
     return fields
+
+
+def _standard_input() -> str:
+    if sys.stdin is None or sys.stdin.isatty():
+        return ""
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError:
+        raise ConfigError("the prompt on standard input is not text; --file attaches other things") from None
 
 
 def _attachment(source: str, kind: str | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.catalog import Catalog
-from engine.errors import ConfigError
+from engine.errors import ConfigError, Error
 from engine.examples import given_operation
 from engine.operation import Operation
 
@@ -30,8 +30,19 @@ def render(arguments: argparse.Namespace) -> int:
 
 
 def read(arguments: argparse.Namespace) -> int:
-    """A recorded body to the canonical response, or to the typed error (exit code 1)."""
+    """A recorded body to the canonical response, or to the typed error (then `{"error": …}` and exit code 1)."""
     operation = _operation(arguments)
+    try:
+        _read(arguments, operation)
+    except Error as error:
+        if error.kind == "config":
+            raise
+        _print({"error": error.to_dict()})
+        return 1
+    return 0
+
+
+def _read(arguments: argparse.Namespace, operation: Operation) -> None:
     headers: dict[str, str] = {}
     for header in arguments.header:
         name, _, value = header.partition(":")
@@ -44,7 +55,6 @@ def read(arguments: argparse.Namespace) -> int:
         _print(reader.close().to_dict())
     else:
         _print(operation.read(arguments.status, {"content-type": "application/json", **headers}, body).to_dict())
-    return 0
 
 
 def _operation(arguments: argparse.Namespace) -> Operation:

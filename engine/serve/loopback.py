@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,7 @@ class Loopback:
 
     def __init__(self, catalog: Catalog, port: int = 0) -> None:
         self.simulator = Simulator(catalog)
-        self.server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self.simulator))
-        self.server.daemon_threads = True
+        self.server = _Server(("127.0.0.1", port), _handler(self.simulator))
         self.port = int(self.server.server_address[1])
 
     def url(self, provider: str) -> str:
@@ -43,6 +43,16 @@ class Loopback:
             self.server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is nothing to tell; anything else is told in one line."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            print(f"llmkit sim: {type(error).__name__}: {error}", file=sys.stderr)
+
+
 def _handler(simulator: Simulator) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -50,12 +60,16 @@ def _handler(simulator: Simulator) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
 
         def _handle(self) -> None:
-            length = int(self.headers.get("content-length") or 0)
-            if length > BODY_LIMIT:
-                self.close_connection = True
-                self._write(Reply(413, {"content-type": "text/plain"}, [b"the body is too large"]))
-                return
-            self._write(simulator.answer(self.command, self.path, self.rfile.read(length)))
+            given = self.headers.get("content-length") or "0"
+            if not given.isdecimal() or self.headers.get("transfer-encoding"):
+                return self._refuse(411, b"the length of the body is not given")
+            if len(given) > 12 or int(given) > BODY_LIMIT:
+                return self._refuse(413, b"the body is too large")
+            self._write(simulator.answer(self.command, self.path, self.rfile.read(int(given))))
+
+        def _refuse(self, status: int, reason: bytes) -> None:
+            self.close_connection = True
+            self._write(Reply(status, {"content-type": "text/plain", "connection": "close"}, [reason]))
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle
 

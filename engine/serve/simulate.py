@@ -68,6 +68,8 @@ class Simulator:
             known = self.prepare(unquote(provider))
         except NotFoundError as error:
             return _refuse(404, f"{error.message}; the first path segment names the provider")
+        except Error as error:
+            return _refuse(500, str(error))
         path = f"/{path}"
         query = frozenset(parse_qsl(url.query))
         fitting = [a for a in known if a.method == method and a.path.fullmatch(path) and a.query <= query]
