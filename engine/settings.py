@@ -15,12 +15,12 @@ from engine.errors import ConfigError
 from engine.plan import Auth, ProviderPlan, Variable
 from engine.plan import Secret as Declared
 from engine.secret import Secret
+from engine.spec.pattern import pattern_matches
 
 __all__ = ["Bound", "Settings", "bind", "missing_credential"]
 
 #: settings every provider has, beside its secrets and variables
 GENERAL = ("base_url", "base_model", "ca_file", "proxy")
-_VALUE_LIMIT = 4096  # characters a `pattern` gets to see (RELIABILITY A6)
 
 
 @dataclass(slots=True)
@@ -202,7 +202,7 @@ def _checked(who: ProviderPlan, declared: Variable, value: Any) -> Any:
         raise ConfigError(f"{where} holds a control character", provider=who.id)
     if declared.values and text not in declared.values:
         raise ConfigError(f"{where} must be one of {', '.join(declared.values)}", provider=who.id)
-    if declared.pattern is not None and (len(text) > _VALUE_LIMIT or not re.fullmatch(declared.pattern, text)):
+    if declared.pattern is not None and not pattern_matches(declared.pattern, text):
         raise ConfigError(f"{where} must match {declared.pattern}", provider=who.id)
     if declared.format == "url":
         return _url(who, declared.name, text)

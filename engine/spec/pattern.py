@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from functools import lru_cache
 
 PATTERN_LIMIT = 200  # characters of a pattern
 SUBJECT_LIMIT = 4096  # characters a pattern ever sees
+WAYS_LIMIT = 10_000_000  # ways of dividing a text among a pattern's repetitions that may have to be tried
 
 _QUANTIFIER = re.compile(r"[*+?]|\{\d*,?\d*\}")
 _BACK_REFERENCE = re.compile(r"\\[1-9]|\(\?P=|\(\?\(|\\g")
@@ -81,6 +83,34 @@ def compile_pattern(text: str) -> re.Pattern[str]:
         raise PatternError(f"not a regular expression: {error}") from None
     _refuse_nested(text)
     return found
+
+
+def pattern_matches(pattern: str, text: str) -> bool:
+    """Whether the whole text fits the pattern. A text so long that `a*a*a*b` could divide it in too many ways never does, nor
+    one beyond 4,096 characters. Raises PatternError."""
+    if len(text) > SUBJECT_LIMIT:
+        return False
+    found = compile_pattern(pattern)
+    repetitions, alternatives = _choices(pattern)
+    if math.comb(len(text) + repetitions, repetitions) * alternatives > WAYS_LIMIT:
+        return False
+    return found.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=1024)
+def _choices(text: str) -> tuple[int, int]:
+    """(how many repetitions share a text out among them, in how many ways alternatives can be chosen)."""
+    plain = re.sub(r"\\.|\[\^?\]?[^\]]*\]", "x", text)
+    bars, alternatives = [0], 1
+    for character in plain:
+        if character == "(":
+            bars.append(0)
+        elif character == "|":
+            bars[-1] += 1
+        elif character == ")" and len(bars) > 1:
+            alternatives *= bars.pop() + 1
+    fixed = re.sub(r"\{\d+\}", "", plain).replace("(?", "(")
+    return len(_QUANTIFIER.findall(fixed)), alternatives * (bars[0] + 1)
 
 
 def _refuse_nested(text: str) -> None:

@@ -9,6 +9,7 @@ from engine import plan
 from engine.expr.function import Unit
 from engine.spec.compile.call import Deferred, Functions, present
 from engine.spec.node import Node
+from engine.spec.pattern import PatternError, compile_pattern
 from engine.spec.problem import Problems
 from engine.vocabulary import ANY, OPERATIONS, Shape
 
@@ -84,9 +85,19 @@ def variable_plans(node: Node, secrets: tuple[plan.Secret, ...], problems: Probl
             else:
                 make = _constant(default.value)
         known[name] = ANY
+        _check_pattern(value, problems)
         pending.append(({**table, "name": name, "env": _words(value.get("env"))}, make))
     functions: Functions = unit.build() if unit is not None and len(problems.errors) == before else {}
     return tuple(_variable(table, make(functions) if make else None) for table, make in pending)
+
+
+def _check_pattern(variable: Node, problems: Problems) -> None:
+    pattern = variable.get("pattern")
+    if pattern is not None and pattern.value is not None:
+        try:
+            compile_pattern(str(pattern.value))
+        except PatternError as error:
+            problems.error("unsafe-pattern", str(error), pattern.mark)
 
 
 def _variable(table: Mapping[str, Any], default: Any) -> plan.Variable:
