@@ -87,7 +87,8 @@ def _settings(out: dict[str, Any], notes: Notes) -> None:
     if "tools" in out or server:
         tools, found = read_tools(out.pop("tools", ()), notes)
         if server:
-            found += read_tools(server, notes)[1]
+            native, more = read_tools(server, notes)
+            found += [t for t in native if t.get("type") == "native"] + more
         if tools:
             out["tools"] = tools
         if found:

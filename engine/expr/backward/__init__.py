@@ -1,0 +1,62 @@
+"""Templates read backwards (SERVE.md 2 and 3): the tree that writes a request is also the pattern that reads one.
+
+    patterns = Patterns(problems, vocabulary.CHAT, tables, ("acme-chat",), parts, accept_parts)
+    read = patterns.body(body, accept_body)             # read(value, bindings) -> (leftover or None, penalty) or None
+
+Patterns never raise on what they are given, and cost pattern size x data size. `dialects` is the `extends` chain, nearest
+first; leftovers and native items carry its last, the root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.expr.backward.bindings import Bindings, Match, Matcher
+from engine.expr.backward.params import Parameters, Taker
+from engine.expr.backward.structure import Place
+from engine.spec.node import Node
+from engine.spec.problem import Problems
+from engine.vocabulary import Shape
+
+__all__ = ["Bindings", "Match", "Matcher", "Patterns", "Taker"]
+
+#: what these steps report
+RULES = {
+    "one-way": "An expression cannot be read backwards, so a request that holds what it writes is not understood there.\n\n"
+    "What stands at its place is kept as it came for the same dialect and lost for others. Write another spelling under "
+    "`serve.accept`, or an expression that can be turned around (SERVE.md 2).",
+    "binds-nothing": "A hole of `serve.accept` names what nothing else of the operation writes or reads.",
+}
+
+
+class Patterns(Parameters):
+    """Compiles the templates of one operation into matchers. Findings go to `problems`."""
+
+    def __init__(
+        self,
+        problems: Problems,
+        request: Shape,
+        tables: Mapping[str, Any],
+        dialects: Sequence[str],
+        parts: Node | None = None,
+        accept_parts: Node | None = None,
+    ) -> None:
+        super().__init__(problems, request, tables, dialects)
+        self._tables = (accept_parts, parts)
+        if parts is not None or accept_parts is not None:
+            self.compile_parts()
+
+    def body(self, *nodes: Node | None) -> Matcher:
+        """A matcher for a body; further nodes are laid over the first, key by key (`accept.body`)."""
+        pattern = self.build([Place(node, {}) for node in nodes if node is not None])
+        return pattern.match if pattern is not None else _nothing
+
+    def text(self, node: Node) -> Matcher:
+        """A matcher for text with holes (paths) or a mapping of texts (queries, headers)."""
+        pattern = self.build([Place(node, {})])
+        return pattern.match if pattern is not None else _nothing
+
+
+def _nothing(value: Any, bindings: Bindings) -> Match | None:
+    return None

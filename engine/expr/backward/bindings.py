@@ -1,0 +1,99 @@
+"""What a pattern yields (SERVE.md 2): bindings by name, and a match that says what was left over.
+
+A matcher is `match(value, bindings) -> (leftover or None, penalty)`, or None where the value does not fit. Bindings are
+nested mappings by canonical name. A matcher that does not fit may have bound something: who tries several hands each a
+mapping of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Bindings = dict[str, Any]
+Match = tuple[Any, int]
+Matcher = Callable[[Any, Bindings], "Match | None"]
+Path = tuple[Any, ...]
+
+MATCHED: Match = (None, 0)
+
+
+@dataclass(slots=True)
+class Pattern:
+    """A compiled pattern and what is known of it before it is tried."""
+
+    match: Matcher
+    values: tuple[Any, ...] | None = None  # it accepts these constants and nothing else
+    binds: bool = True  # something may be bound
+    closed: bool = False  # it knows every word that may stand here
+    keys: frozenset[str] | None = None  # of a mapping: it fits only if one of these is there
+    guards: tuple[tuple[str, tuple[Any, ...]], ...] = ()  # keys whose value must be one of these, if it is there
+    deep: bool = False  # it may bind something and then not fit
+    loop: Any = None  # of a `$for`: what one item is
+
+
+def bind(bindings: Bindings, path: Path, value: Any) -> bool:
+    """Put a value at a path. False if something else is there; lists are appended to, mappings join."""
+    at = bindings
+    for key in path[:-1]:
+        below = at.get(key)
+        if below is None:
+            below = at[key] = {}
+        elif below.__class__ is not dict:
+            return False
+        at = below
+    key = path[-1]
+    old = at.get(key)
+    if old is None:
+        at[key] = value
+        return True
+    if old.__class__ is list and value.__class__ is list:
+        at[key] = old + value
+        return True
+    if old.__class__ is dict and value.__class__ is dict:
+        return join(old, value)
+    return bool(old == value)
+
+
+def join(into: Bindings, new: Bindings, texts: bool = False) -> bool:
+    """`new` joined into `into`, in place; False where they disagree. With `texts` two texts follow each other."""
+    for key, value in new.items():
+        old = into.get(key)
+        if old is None:
+            into[key] = value
+        elif old.__class__ is dict and value.__class__ is dict:
+            if not join(old, value, texts):
+                return False
+        elif (old.__class__ is list and value.__class__ is list) or (
+            texts and key == "text" and old.__class__ is str and value.__class__ is str
+        ):
+            into[key] = old + value
+        elif old != value:
+            return False
+    return True
+
+
+def found(bindings: Bindings, path: Path) -> Any:
+    """What is bound at a path, or None."""
+    at: Any = bindings
+    for key in path:
+        if at.__class__ is not dict:
+            return None
+        at = at.get(key)
+    return at
+
+
+def weight(value: Any, depth: int = 0) -> int:
+    """The size of a value that nobody knows, as far as it matters."""
+    if depth < 8:
+        if value.__class__ is dict:
+            return 1 + sum([weight(v, depth + 1) for v in list(value.values())[:20]])
+        if value.__class__ is list:
+            return 1 + sum([weight(v, depth + 1) for v in value[:20]])
+    return 1
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal and of one class: `true` is not 1."""
+    return a.__class__ is b.__class__ and bool(a == b)

@@ -1,0 +1,104 @@
+"""The `params` table read backwards: native settings that are left over become parameters (SERVE.md 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.expr.backward.bindings import Bindings, Pattern
+from engine.expr.backward.parts import PartTables
+from engine.expr.backward.structure import Place
+from engine.spec.node import Node
+
+#: (leftover of the body, bindings) -> what is still left
+Taker = Callable[[Any, Bindings], Any]
+_MISSING = object()
+
+
+class Parameters(PartTables):
+    """Compiles parameter tables."""
+
+    def params(self, *tables: Node | None) -> Taker:
+        """Takes every native path of the tables out of a leftover; `table` and `value` are turned around."""
+        rows = [self._row(key, child) for table in tables if table is not None for key, child in table.items() if child.value]
+        accepted = {name: shape.values for name, shape in self.names.items() if shape.values}
+        single = {path[0]: (key, words, pattern) for key, path, words, pattern in reversed(rows) if len(path) == 1}
+        nested = [row for row in rows if len(row[1]) > 1]
+        doubled = [row for row in rows if len(row[1]) == 1 and single[row[1][0]][0] != row[0]]
+
+        def take(left: Any, bindings: Bindings) -> Any:
+            if not left or left.__class__ is not dict:
+                return left
+            rest: dict[str, Any] | None = None
+            for key, value in left.items():
+                row = single.get(key)
+                if row is not None and _said(bindings, row[0], value, row[1], row[2], accepted):
+                    if rest is None:
+                        rest = dict(left)
+                    del rest[key]
+            left = left if rest is None else rest
+            for name, path, words, pattern in doubled:
+                if path[0] in left and _said(bindings, name, left[path[0]], words, pattern, accepted):
+                    left = {k: v for k, v in left.items() if k != path[0]}
+            for name, path, words, pattern in nested:
+                value = _at(left, path)
+                if value is not _MISSING and _said(bindings, name, value, words, pattern, accepted):
+                    left = _without(left, path)
+            return left
+
+        return take
+
+    def _row(self, name: str, child: Node) -> tuple[str, tuple[str, ...], list[tuple[Any, str]], Pattern | None]:
+        to = child.get("to") if child.is_map else child
+        path = (name,) if to is None or to.value.__class__ is not str else tuple(to.value.split("."))
+        table = child.get("table") if child.is_map else None
+        words = [(v.plain(), k) for k, v in table.items()] if table is not None else []
+        changed = {k for _, k in words}
+        words = [(v, k) for v, k in words if v not in changed or v.__class__ is not str or v == k]
+        pattern = None
+        if child.is_map and child.get("value") is not None:
+            pattern = self.build([Place(child.value["value"], {})])
+        return name, path, words, pattern
+
+
+def _said(
+    bindings: Bindings,
+    name: str,
+    value: Any,
+    words: list[tuple[Any, str]],
+    pattern: Pattern | None,
+    accepted: Mapping[str, tuple[Any, ...]],
+) -> bool:
+    """Bind a parameter; False if it has another value already, or this is none of its values."""
+    if value is None:
+        return True
+    if pattern is not None:
+        return pattern.match(value, bindings) is not None
+    if bindings.get(name) is not None:
+        return False
+    if words:
+        value = [_word(words, v) for v in value] if value.__class__ is list else _word(words, value)
+    if name in accepted and value not in accepted[name]:
+        return False
+    bindings[name] = value
+    return True
+
+
+def _word(words: list[tuple[Any, str]], value: Any) -> Any:
+    return next((k for v, k in words if v == value and v.__class__ is value.__class__), value)
+
+
+def _at(left: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        if left.__class__ is not dict or key not in left:
+            return _MISSING
+        left = left[key]
+    return left
+
+
+def _without(left: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """A copy without the value at a path, and without mappings that become empty."""
+    if len(path) == 1:
+        return {k: v for k, v in left.items() if k != path[0]}
+    inner = _without(left[path[0]], path[1:])
+    return {**left, path[0]: inner} if inner else {k: v for k, v in left.items() if k != path[0]}

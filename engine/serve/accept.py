@@ -1,0 +1,138 @@
+"""A client's request in the words of a dialect -> the canonical request (SERVE.md 2 to 4).
+
+    accepting = compile_accept(tree, dialects, problems)
+    accepting.route("POST", "/v1beta/models/m:generateContent", {})     # {"model": "m"} or None
+    fields = accepting.accept(body, report)                               # for Operation.render(**fields)
+
+`tree` is a merged operation. The forward templates are the pattern; `serve.accept` adds other spellings. Accepting never
+raises on a body, whatever it is: what is not understood stays under `extra`, or in its place as a native item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine import vocabulary
+from engine.expr.backward import Bindings, Matcher, Patterns, Taker
+from engine.serve.canonical import request_of
+from engine.serve.spelling import camel, opaque_keys, snaky
+from engine.spec.node import Node
+from engine.spec.problem import Problems
+from engine.types import Report
+
+__all__ = ["Accepting", "compile_accept"]
+
+Accept = Callable[[Any, "Report | None"], dict[str, Any]]
+Route = Callable[[str, str, Mapping[str, Any]], "dict[str, Any] | None"]
+
+MAX_PATH = 8192
+_VERBS = ("get", "post", "put", "patch", "delete")
+_ROUTED = ("model", "stream")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepting:
+    """Both halves of reading a request."""
+
+    accept: Accept
+    route: Route
+
+
+def compile_accept(tree: Node, dialects: Sequence[str], problems: Problems, operation: str = "chat") -> Accepting:
+    """The readers of a merged operation's requests. `dialects` is its `extends` chain, nearest first."""
+    accept = tree.get("serve", "accept") or _EMPTY
+    tables = tree.get("tables")
+    patterns = Patterns(
+        problems,
+        vocabulary.REQUESTS[operation],
+        tables.plain() if tables is not None else {},
+        dialects,
+        tree.get("parts"),
+        accept.get("parts"),
+    )
+    body = patterns.body(tree.get("body") or tree.get("form") or tree.get("multipart") or _EMPTY, accept.get("body"))
+    params = patterns.params(tree.get("params"), accept.get("params"))
+    absent = accept.get("absent")
+    spelling = accept.get("spelling")
+    opaque = opaque_keys(tree, accept) if spelling is not None and spelling.value == "either" else None
+    reader = _reader(
+        body, params, absent.plain() if absent is not None else {}, opaque, dialects[-1] if dialects else "", operation
+    )
+    return Accepting(reader, _route(tree, accept, patterns))
+
+
+_EMPTY = Node({})
+
+
+def _reader(
+    body: Matcher, params: Taker, absent: Mapping[str, Any], opaque: frozenset[str] | None, dialect: str, operation: str
+) -> Accept:
+    chat = operation in ("chat", "count_tokens")
+
+    def accept(given: Any, report: Report | None = None) -> dict[str, Any]:
+        if opaque is not None and snaky(given, opaque):
+            given = camel(given, opaque)
+        bindings: Bindings = {}
+        match = body(given, bindings)
+        if match is None:
+            bindings = {}
+            left = given
+        else:
+            left = match[0]
+        if left is not None:
+            left = params(left, bindings)
+        for name, value in absent.items():
+            _fill(bindings, name, value)
+        fields = request_of(bindings, dialect) if chat else bindings
+        if left:
+            if left.__class__ is dict:
+                fields["extra"] = {dialect: left}
+            elif report is not None:
+                report.warnings.append("the body of the request is not a mapping and was left out")
+        return fields
+
+    return accept
+
+
+def _fill(bindings: Bindings, name: str, value: Any) -> None:
+    """What a missing field means; of a nested name only where its parent was said."""
+    have = bindings.get(name)
+    if value.__class__ is dict:
+        if have.__class__ is dict:
+            for key, inner in value.items():
+                _fill(have, key, inner)
+    elif have is None:
+        bindings[name] = value
+
+
+def _route(tree: Node, accept: Node, patterns: Patterns) -> Route:
+    """Method, path and query read backwards: `{model, stream}` as far as they say it, or None."""
+    routes: list[tuple[str, Matcher]] = []
+    for verb in _VERBS:
+        for holder in (tree, accept):
+            node = holder.get(verb)
+            for item in (node.value if node.is_list else [node]) if node is not None else []:
+                if isinstance(item.value, str):
+                    routes.append((verb.upper(), patterns.text(item)))
+    query_node = tree.get("query")
+    query_of = patterns.text(query_node) if query_node is not None and query_node.value else None
+
+    def route(method: str, path: str, query: Mapping[str, Any]) -> dict[str, Any] | None:
+        if len(path) > MAX_PATH:
+            return None
+        method = method.upper()
+        for verb, match in routes:
+            bindings: Bindings = {}
+            if verb != method or match(path, bindings) is None:
+                continue
+            if query_of is not None and query:
+                said: Bindings = {}
+                if query_of(dict(query), said) is not None:
+                    for key, value in said.items():
+                        bindings.setdefault(key, value)
+            return {k: bindings[k] for k in _ROUTED if k in bindings}
+        return None
+
+    return route
