@@ -271,7 +271,7 @@ class Encoder:
         if self.stream.chunk is None:
             self._moment(self.stream.close, piece, view)
         elif piece.type in self.stream.whole:
-            self._chunk(piece.choice, [view])
+            self._chunk(piece.choice, [{**view, "index": piece.ordinal}])
 
     def _final(self, piece: Piece) -> dict[str, Any]:
         """What is known of a block now: its text, its arguments."""

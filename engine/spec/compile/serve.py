@@ -123,9 +123,10 @@ class _Serving:
         self.problems = problems
         self.unit = Unit(f"{dialect}.serve")
         parts = serve.get("parts") if present(serve, "parts") else tree.get("parts")
-        # a null entry is a type that is written elsewhere
-        self.parts = Node({k: v for k, v in (parts or _EMPTY).items() if v.value is not None}, (parts or _EMPTY).mark)
-        self.elsewhere = {t.strip() for k, v in (parts or _EMPTY).items() if v.value is None for t in k.split("|")}
+        # a null entry is a type that is written elsewhere: nothing here
+        entries = {k: v if v.value is not None else Node([], v.mark, v.key_mark) for k, v in (parts or _EMPTY).items()}
+        self.parts = Node(entries, (parts or _EMPTY).mark)
+        self.elsewhere = {t.strip() for k, v in entries.items() if v.value == [] for t in k.split("|")}
 
     def templates(self, names: Shape) -> Templates:
         """Templates that know some names; every group has its own parts function, as what they read differs."""
