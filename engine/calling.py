@@ -163,9 +163,7 @@ class Caller:
         settings = provider.settings
         bound = catalog.operation(model, operation, settings=settings.plain(), dialect=dialect, unsupported=self._unsupported)
         limits = _provider_limits(bound.plan.limits, self._changes)
-        public = getattr(bound.who, "trust", "builtin") == "remote"
-        route = Route(settings.ca_file, settings.proxy, self._trust_env, public)
-        target = _Target(bound, provider, limits, route)
+        target = _Target(bound, provider, limits, _route(bound, settings, self._trust_env))
         with self._lock:
             if len(self._targets) >= KEPT:
                 self._targets.clear()
@@ -251,6 +249,7 @@ class Caller:
             finally:
                 steps.close()
         secrets = [s for keys in target.credentials for s in keys.values()]
+        secrets += [token for cache in target.provider.tokens for token in cache.values()]
         return explanation(bound, request, signed, secrets, notes)
 
     def _signing(self, request: HttpRequest) -> Call:
@@ -259,13 +258,12 @@ class Caller:
         if operation is None:
             raise ConfigError("only a request rendered by an operation of a client can be signed")
         provider = self._providers.get(operation.provider) or _Provider(Settings())
-        target = _Target(operation, provider, Limits().with_(self._changes), Route(trust_env=self._trust_env))
+        target = _Target(operation, provider, Limits().with_(self._changes), _route(operation, provider.settings, self._trust_env))
         if target.missing is not None:
             raise ConfigError(target.missing, provider=operation.provider)
         limits, clock = target.limits, self._clock
         run = Attempts(target.name, limits, Deadline(clock, limits.deadline), clock, target.bucket, provider.ring)
-        route = Route(provider.settings.ca_file, provider.settings.proxy, self._trust_env)
-        return Call(operation, request, route, run, clock, target.credentials, provider.tokens, lambda r: None)
+        return Call(operation, request, target.route, run, clock, target.credentials, provider.tokens, lambda r: None)
 
     def _notify(self, name: str, data: dict[str, Any]) -> None:
         """Tell the caller's hook. What it raises is its own affair: no call fails because somebody could not watch it."""
@@ -331,6 +329,12 @@ def several_exchanges(operation: Operation) -> str | None:
     if plan.fields.get("job") or plan.fields.get("realtime"):
         return f"{plan.name} takes more than one exchange here, which a plain call does not make"
     return None
+
+
+def _route(operation: Operation, settings: Settings, trust_env: bool) -> Route:
+    """How to reach a provider. One that a stranger described is reached at public addresses only (RELIABILITY A7)."""
+    public = getattr(operation.who, "trust", "builtin") == "remote"
+    return Route(settings.ca_file, settings.proxy, trust_env, public)
 
 
 def _provider_limits(declared: Mapping[str, float], changes: Mapping[str, Any]) -> Limits:

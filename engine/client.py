@@ -14,6 +14,7 @@ from engine.call.flow import Call, streamed, whole
 from engine.calling import INTERRUPT, Caller, _leaving
 from engine.errors import ConfigError, Error, UnsupportedError
 from engine.faces import AsyncFace, Face, named
+from engine.leaving import passing
 from engine.streams import AsyncStream, Stream
 from engine.vocabulary import OPERATIONS
 
@@ -93,6 +94,8 @@ class Client(Caller):
             return signed
         except Exception as caught:
             problem = _leaving(caught, call)
+        except BaseException as stop:
+            raise passing(stop)  # noqa: B904
         raise problem
 
     def close(self) -> None:
@@ -138,6 +141,8 @@ class Client(Caller):
             return response
         except Exception as caught:
             problem = _leaving(caught, call)
+        except BaseException as stop:
+            raise passing(stop)  # noqa: B904
         raise problem
 
     def _stream(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Stream:
@@ -203,6 +208,8 @@ class AsyncClient(Caller):
             return signed
         except Exception as caught:
             problem = _leaving(caught, call)
+        except BaseException as stop:
+            raise passing(stop)  # noqa: B904
         raise problem
 
     async def close(self) -> None:
@@ -252,6 +259,8 @@ class AsyncClient(Caller):
             return response
         except Exception as caught:
             problem = _leaving(caught, call)
+        except BaseException as stop:
+            raise passing(stop)  # noqa: B904
         raise problem
 
     def _stream(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> AsyncStream:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
 
+from engine.call.json import loads
 from engine.errors import ConfigError, Error, ProtocolError, clean
 from engine.secret import MASK, Masker
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from engine.call.flow import Call
     from engine.types import HttpRequest
 
-__all__ = ["added_secrets", "bare", "foreign", "leaving"]
+__all__ = ["added_secrets", "bare", "foreign", "leaving", "passing"]
 
 
 def leaving(error: Error, call: Call) -> Error:
@@ -24,7 +26,9 @@ def leaving(error: Error, call: Call) -> Error:
     error.operation = error.operation or operation.name
     if not error.attempts:
         error.attempts = call.attempts.records
-    masker = Masker([*(s for keys in call.credentials for s in keys.values()), *added_secrets(call.request, call.sent)])
+    added = [secret for pair in call.pairs for secret in added_secrets(*pair)]
+    tokens = [token for cache in call.tokens for token in cache.values()]
+    masker = Masker([*(s for keys in call.credentials for s in keys.values()), *added, *tokens])
     error.message = clean(masker.text(error.message))
     error.args = (error.message,)
     for name in ("code", "param", "type", "request_id"):
@@ -36,6 +40,12 @@ def leaving(error: Error, call: Call) -> Error:
     if error.partial is not None:
         _mask_in_place(error.partial, masker)
     return bare(error)
+
+
+def passing(stop: BaseException) -> BaseException:
+    """A cancellation or an interrupt on its way through, without the frames whose variables hold requests and keys."""
+    stop.__context__ = None
+    return stop.with_traceback(None)
 
 
 def bare(error: Error) -> Error:
@@ -73,6 +83,29 @@ def added_secrets(request: HttpRequest | None, signed: HttpRequest | None) -> It
             credential = (credential if space else value).rpartition("Signature=")[2]  # its scope is no secret
             if len(credential) >= SHORTEST:
                 yield credential
+    if request is not None and request.url != signed.url:
+        known = set(request.url.partition("?")[2].split("&"))
+        for pair in signed.url.partition("?")[2].split("&"):
+            if pair not in known:
+                yield unquote_plus(pair.partition("=")[2])
+    if request is not None and request.body != signed.body:
+        yield from _added_leaves(_document(request.body), _document(signed.body))
+
+
+def _added_leaves(before: Any, after: Any) -> Iterator[str]:
+    """The texts of a document that another lacks."""
+    if isinstance(after, dict):
+        for key, value in after.items():
+            yield from _added_leaves(before.get(key) if isinstance(before, dict) else None, value)
+    elif isinstance(after, str) and after != before:
+        yield after
+
+
+def _document(body: bytes | None) -> Any:
+    try:
+        return loads(body) if body else None
+    except ValueError:
+        return None
 
 
 def _mask_in_place(value: Any, masker: Masker, depth: int = 32) -> None:

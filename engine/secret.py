@@ -159,6 +159,7 @@ def _forms(secret: str) -> set[str]:
     from urllib.parse import quote, quote_plus
 
     forms = {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    forms.add(secret.replace("/", "\\/"))  # as some JSON writers have it
     for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret), "".join(f"%{b:02X}" for b in secret.encode())):
         forms.update((encoded, re.sub("%[0-9A-F]{2}", lambda m: m[0].lower(), encoded)))
     raw = secret.encode("utf-8", "surrogatepass")

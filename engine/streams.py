@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigError, Error
-from engine.leaving import bare, foreign, leaving
+from engine.leaving import bare, foreign, leaving, passing
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -78,6 +78,8 @@ class Stream(_Base):
                 self._pending = iter(events)
         except Exception as caught:
             problem = self._failed(caught)
+        except BaseException as stop:
+            raise passing(stop)  # noqa: B904
         else:
             if events is None:
                 raise StopIteration
@@ -142,6 +144,8 @@ class AsyncStream(_Base):
                 self._pending = iter(events)
         except Exception as caught:
             problem = self._failed(caught)
+        except BaseException as stop:
+            raise passing(stop)  # noqa: B904
         else:
             if events is None:
                 raise StopAsyncIteration

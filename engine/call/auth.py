@@ -47,6 +47,10 @@ class TokenCache:
         self._tokens = {k: v for k, v in self._tokens.items() if v[2] > now}
         self._tokens[id(token)] = (token, value, expires)
 
+    def values(self) -> list[Any]:
+        """Every token that is kept: what must be masked wherever it turns up."""
+        return [value for _, value, _ in self._tokens.values()]
+
     def invalidate(self) -> None:
         """Forget all: the provider refused one."""
         self._tokens = {}

@@ -33,7 +33,7 @@ class Call:
     """One call: an operation, its unsigned request and everything the attempts share."""
 
     __slots__ = (
-        "attempts", "clock", "context", "credentials", "finish", "operation", "request", "route", "sent", "tokens", "unsupported",
+        "attempts", "clock", "context", "credentials", "finish", "operation", "pairs", "request", "route", "tokens", "unsupported",
     )  # fmt: skip
 
     def __init__(
@@ -59,7 +59,7 @@ class Call:
         self.credentials = credentials  # secrets, one mapping per key
         self.tokens = tokens  # TokenCache, one per key
         self.finish = finish  # completes the Response: report, parsed object
-        self.sent: HttpRequest | None = None  # as last signed, so that what signing added can be masked
+        self.pairs: list[tuple[HttpRequest, HttpRequest]] = []  # unsigned, signed: what signing added can be masked
 
     def timing(self, seconds: float) -> Timing:
         """Limits of an exchange that may take this long, within the deadline."""
@@ -107,12 +107,17 @@ class Call:
         try:
             next(steps)
         except StopIteration as done:
-            self.sent = done.value
-            return done.value
+            return self._keep(request, done.value)
         finally:
             steps.close()
-        self.sent = yield Alone(id(self.tokens[self.attempts.key]), self._with_token(request, auth), self.attempts.deadline.left())
-        return self.sent
+        made = yield Alone(id(self.tokens[self.attempts.key]), self._with_token(request, auth), self.attempts.deadline.left())
+        return self._keep(request, made)
+
+    def _keep(self, request: HttpRequest | None, signed: HttpRequest) -> HttpRequest:
+        unsigned = request or self.request
+        assert unsigned is not None
+        self.pairs = [*self.pairs[-7:], (unsigned, signed)]
+        return signed
 
     def _with_token(self, request: HttpRequest | None, auth: Auth | None) -> Flow:
         """Signing once this call has its turn: another one may have fetched the token meanwhile."""
