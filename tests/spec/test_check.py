@@ -222,9 +222,9 @@ def test_a_dialects_fault_is_told_once_and_suffered_alone(tmp_path: Path, capsys
 
 def test_a_misspelt_key_of_a_dialect_is_suffered_by_its_providers(tmp_path: Path) -> None:
     write(tmp_path, acme_wire=WIRE + "strem: {map: response}\n", acme=ACME)
-    (problem,) = check(Catalog([tmp_path]), [("providers", "acme")]).problems
+    (problem,) = check(Catalog([tmp_path], findings=Problems()), [("providers", "acme")]).problems
     assert str(problem).startswith(f"{tmp_path}/acme.yaml:5:1: error[unknown-key]: `strem`")
-    assert len(check(Catalog([tmp_path]), [("dialects", "acme-wire"), ("providers", "acme")]).problems) == 1
+    assert len(check(Catalog([tmp_path], findings=Problems()), [("dialects", "acme-wire"), ("providers", "acme")]).problems) == 1
 
 
 def test_a_small_fault_of_a_dialects_file_reaches_its_providers(tmp_path: Path) -> None:
