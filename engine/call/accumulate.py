@@ -256,7 +256,8 @@ class Accumulator:
         for name, value in fields.items():
             if value is None:
                 continue
-            found = counts.counter(name, value)
+            plain = value.__class__ is int and 0 <= value <= counts.MOST and name != "cost"
+            found = value if plain else counts.counter(name, value)
             if found is None:
                 self.warn(f"the provider reported a nonsense value for {name}; it is unknown")
             if found is not None or name in self._usage:

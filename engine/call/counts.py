@@ -65,6 +65,8 @@ def canonical(reported: Mapping[str, Any], totals: Mapping[str, tuple[str, ...]]
     """
     found = dict(reported)
     for name, parts in totals.items():
+        if len(parts) == 1 and parts[0] == name:
+            continue
         known = [reported[p] for p in parts if reported.get(p) is not None]
         if known:
             found[name] = sum(known[1:], known[0])

@@ -12,6 +12,7 @@ from engine.plan import OperationPlan
 from engine.types import Headers
 
 LONGEST = 31 * 86400.0  # seconds; a longer wait is absurd and counts as not stated
+_TOLD = frozenset(("limit", "remaining", "reset"))
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _DURATION = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:ms|us|µs|ns|s|m|h|d))+")
 _STEP = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|s|m|h|d)")
@@ -65,8 +66,8 @@ def rate_limits(plan: OperationPlan, headers: Mapping[str, Any] | None, now: flo
     out: dict[str, dict[str, Any]] = {}
     for limit, names in plan.rate_limits.items():
         known: dict[str, Any] = {}
-        for key in ("limit", "remaining", "reset"):
-            told = found.get(_name(names, key))
+        for key, name in names.items():
+            told = found.get(_lowered(name)) if key in _TOLD else None
             if told is not None:
                 value = counts.whole(told) if key != "reset" else reset(told, now, names.get("unit"))
                 if value is not None:

@@ -86,11 +86,9 @@ def lower(pairs: Any, limit: int) -> Headers:
     out = Headers()
     size = 0
     for name, value in pairs:
-        if type(name) is bytes:
-            size += len(name) + len(value) + 4
-            name, value = name.decode("latin-1"), value.decode("latin-1")
-        else:
-            size += len(name) + len(value) + 4
+        size += len(name) + len(value) + 4
+        if name.__class__ is bytes:
+            name, value = str(name, "latin-1"), str(value, "latin-1")
         name = name.lower()
         out[name] = f"{out[name]}, {value}" if name in out else value
     if size > limit:

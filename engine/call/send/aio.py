@@ -146,7 +146,6 @@ class AiohttpTransport:
                     data=request.body,
                     headers=headers,
                     allow_redirects=False,
-                    skip_auto_headers=_SKIP,
                     **options,
                 )
         except _ERRORS as error:
@@ -180,6 +179,7 @@ class AiohttpTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect),
             trust_env=False,
+            skip_auto_headers=_SKIP,
             max_line_size=65536,
             max_field_size=65536,
         )

@@ -100,7 +100,10 @@ def is_public(text: str) -> bool:
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
-_AGENT = "llmkit-engine"
+_ACCEPT = ("Accept", "*/*")
+_STREAMED, _WHOLE = ("Accept-Encoding", "identity"), ("Accept-Encoding", "gzip, deflate")
+_AGENT = ("User-Agent", "llmkit-engine")
+_OURS = frozenset(("accept", "accept-encoding", "user-agent"))
 
 
 def wire_headers(headers: dict[str, str], body: bytes | None, method: str, stream: bool) -> list[tuple[str, str]]:
@@ -109,13 +112,13 @@ def wire_headers(headers: dict[str, str], body: bytes | None, method: str, strea
     Streams are asked for uncompressed, because a compressor on the way holds events back.
     """
     out = list(headers.items())
-    names = {name.lower() for name in headers}
-    if "accept" not in names:
-        out.append(("Accept", "*/*"))
-    if "accept-encoding" not in names:
-        out.append(("Accept-Encoding", "identity" if stream else "gzip, deflate"))
-    if "user-agent" not in names:
-        out.append(("User-Agent", _AGENT))
+    given = _OURS.intersection([name.lower() for name in headers])
+    if "accept" not in given:
+        out.append(_ACCEPT)
+    if "accept-encoding" not in given:
+        out.append(_STREAMED if stream else _WHOLE)
+    if "user-agent" not in given:
+        out.append(_AGENT)
     if body is not None or method in ("POST", "PUT", "PATCH"):
         out.append(("Content-Length", str(len(body or b""))))
     return out
