@@ -13,6 +13,7 @@ from collections.abc import Sequence
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Never shows a traceback: what goes wrong is said in one message on standard error."""
     from engine.cli.parser import parser
+    from engine.cli.terminal import safe
     from engine.errors import Error, SpecError
 
     for stream in (sys.stdout, sys.stderr):
@@ -30,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except SpecError as error:
         for problem in error.problems or [error.message]:
-            print(problem, file=sys.stderr)
+            print(safe(str(problem)), file=sys.stderr)
         return 1
     except Error as error:
-        print(f"llmkit: {error.kind}: {error}", file=sys.stderr)
+        print(safe(f"llmkit: {error.kind}: {error}"), file=sys.stderr)
         return 2 if error.kind in ("config", "unsupported", "not_found") and error.status is None else 1
     except KeyboardInterrupt:
         print("llmkit: interrupted", file=sys.stderr)
@@ -50,5 +51,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         while frame is not None and frame.tb_next is not None:
             frame = frame.tb_next
         place = f"{os.path.basename(frame.tb_frame.f_code.co_filename)}:{frame.tb_lineno}" if frame is not None else "?"
-        print(f"llmkit: defect: {type(error).__name__}: {error} ({place}); please report it", file=sys.stderr)
+        print(safe(f"llmkit: defect: {type(error).__name__}: {error} ({place}); please report it"), file=sys.stderr)
         return 70

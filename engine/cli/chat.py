@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.cli.terminal import dumps, safe
 from engine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,12 +25,12 @@ def chat(arguments: argparse.Namespace) -> int:
     )
     fields = _fields(arguments)
     if arguments.explain:
-        print(json.dumps(_explained(client.chat.explain(arguments.model, **fields)), indent=2, ensure_ascii=False))
+        print(dumps(_explained(client.chat.explain(arguments.model, **fields)), indent=2))
         return 0
     if arguments.no_stream:
         answer = client.chat(arguments.model, **fields)
         if arguments.json:
-            print(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))
+            print(dumps(answer.to_dict(), indent=2))
         else:
             print(safe(answer.text))
             _tail(answer)
@@ -45,7 +46,7 @@ def _follow(stream: Stream, as_json: bool) -> None:
     try:
         for event in stream:
             if as_json:
-                print(json.dumps(event.to_dict(), ensure_ascii=False), flush=True)
+                print(dumps(event.to_dict()), flush=True)
             elif event.kind == "text" and event.choice == 0 and event.text:
                 if thought:
                     print(file=sys.stderr, flush=True)
@@ -61,11 +62,6 @@ def _follow(stream: Stream, as_json: bool) -> None:
             print()
     if not as_json:
         _tail(stream.response)
-
-
-def safe(text: str) -> str:
-    """Text without escape and control sequences, for a terminal (RELIABILITY M5)."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def _tail(answer: Any) -> None:

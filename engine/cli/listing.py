@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Collection
 from typing import Any
 
 from engine.catalog import Catalog
+from engine.cli.terminal import dumps, safe
 
 
 def providers(arguments: argparse.Namespace) -> int:
@@ -36,7 +36,7 @@ def providers(arguments: argparse.Namespace) -> int:
         env = [s.env[0] for s in who.secrets if s.env]
         rows.append({"id": id, "name": who.name, "status": who.status, "operations": list(who.operations), "env": env})
     if arguments.json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print(dumps(rows, indent=2))
         return 0
     table(["id", "name", "status", "operations", "environment"], [_cells(row) for row in rows])
     print(f"{len(rows)} providers", file=sys.stderr)
@@ -58,7 +58,7 @@ def models(arguments: argparse.Namespace) -> int:
         names = list(facts) or ([default] if default else [])
         rows += [{"model": f"{id}/{name}", "default": name == default, **facts.get(name, {})} for name in names]
     if arguments.json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print(dumps(rows, indent=2))
         return 0
     limits = [[str(r.get("context") or ""), str(r.get("max_output") or "")] for r in rows]
     cells = [[r["model"], *limit, "default" if r["default"] else ""] for r, limit in zip(rows, limits)]
@@ -69,7 +69,7 @@ def models(arguments: argparse.Namespace) -> int:
 
 def table(head: list[str], rows: list[list[str]]) -> None:
     """Print columns as wide as their longest cell."""
-    print("\n".join(columns(head, rows)))
+    print(safe("\n".join(columns(head, rows))))
 
 
 def columns(head: list[str], rows: list[list[str]], right: Collection[str] = ()) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine.catalog import Catalog
+from engine.cli.terminal import safe
 from engine.errors import NotFoundError
 from engine.spec.node import Mark, Node
 from engine.spec.problem import Problems, nearest
@@ -28,7 +29,7 @@ def show(arguments: argparse.Namespace) -> int:
         raise NotFoundError(f"no provider or dialect `{name}`" + (f"; did you mean `{near}`?" if near else ""))
     if not arguments.resolved and not arguments.origin and not model and not variant:
         path = catalog.path(kind, name)
-        print(path.read_text("utf-8") if path else "\n".join(yaml_lines(node)), end="" if path else "\n")
+        print(safe(path.read_text("utf-8")) if path else "\n".join(yaml_lines(node)), end="" if path else "\n")
         return 0
     tree = _resolved(catalog, kind, name, model or None, variant or None)
     for line in yaml_lines(tree, origin=arguments.origin):

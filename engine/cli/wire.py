@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.catalog import Catalog
+from engine.cli.terminal import dumps
 from engine.errors import ConfigError, Error
 from engine.examples import given_operation
 from engine.operation import Operation
@@ -51,7 +52,7 @@ def _read(arguments: argparse.Namespace, operation: Operation) -> None:
     if arguments.stream:
         reader = operation.reader(headers)
         for event in reader.feed(body):
-            print(json.dumps(event.to_dict(), ensure_ascii=False))
+            print(dumps(event.to_dict()))
         _print(reader.close().to_dict())
     else:
         _print(operation.read(arguments.status, {"content-type": "application/json", **headers}, body).to_dict())
@@ -66,4 +67,4 @@ def _input(name: str) -> bytes:
 
 
 def _print(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(dumps(value, indent=2))
