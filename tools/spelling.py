@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 _EMPTY: tuple[Any, ...] = (None, [], {}, "")
-_RENAMED = {"max_completion_tokens": "max_tokens", "functions": "tools"}
+_RENAMED = {"max_completion_tokens": "max_tokens", "functions": "tools", "parameters": "parametersJsonSchema", "responseSchema": "responseJsonSchema"}
 #: settings that say what is so anyway
 _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "stream": (False,),
@@ -61,6 +61,11 @@ def plain(dialect: str, body: Any) -> Any:
     found = _shaped(_camel(body) if dialect == "gemini" else body)
     if not isinstance(found, dict):
         return found
+    for key in ("stop", "stop_sequences"):
+        if isinstance(found.get(key), str):
+            found[key] = [found[key]]
+    if "tools" not in found:
+        found.pop("parallel_tool_calls", None)  # says nothing without tools
     for key in ("messages", "contents", "input"):
         if key in found:
             found[key] = _conversation(found[key], found, dialect)
@@ -98,20 +103,22 @@ def _shaped(value: Any, key: str = "") -> Any:
             if made in _EMPTY or made in _DEFAULTS.get(name, ()):
                 continue
             out[name] = made
-        if set(out) <= {"type", "function"} and out.get("type") == "function" and isinstance(out.get("function"), dict):
-            out = {"type": "function", **out["function"]}
+        if set(out) <= {"type", "function"} and out.get("type") in ("function", None) and isinstance(out.get("function"), dict):
+            out = {"type": "function", **{_RENAMED.get(k, k): v for k, v in out["function"].items()}}
+        if out.get("description") is not None and out["description"] == out.get("name"):
+            out.pop("description")  # filled in where a description is required
         if out.get("type") == "custom" and "input_schema" in out:
             out.pop("type")
         return out
     if isinstance(value, list):
         return [made for v in value if (made := _shaped(v)) not in (None,)]
     if isinstance(value, str):
-        if key in ("arguments", "output", "content", "text") and value[:1] in "{[":
+        if key in ("arguments", "output", "content", "text", "schema") and value[:1] in "{[":
             try:
                 return _shaped(json.loads(value))
             except ValueError:
                 return value
-        if key == "type" and value in _SCHEMA_WORDS:
+        if key == "thinkingLevel" or (key == "type" and value in _SCHEMA_WORDS):
             return value.lower()
         if key in ("data", "bytes", "thoughtSignature", "image_url", "url"):
             return value.replace("-", "+").replace("_", "/").rstrip("=")
@@ -169,6 +176,8 @@ def _parts(content: Any) -> Any:
                 item.pop("type")
             if "content" in item and item.get("type") == "tool_result":
                 item["content"] = _parts(item["content"])
+            if item == {"type": "text"}:
+                continue
             if item.keys() == {"text"} and isinstance(item["text"], str) and not item["text"].strip():
                 continue
         out.append(item)

@@ -16,6 +16,7 @@ from typing import Any
 
 from engine import vocabulary
 from engine.expr.backward import Bindings, Matcher, Patterns, Taker
+from engine.expr.backward.bindings import UNSURE, found
 from engine.serve.canonical import request_of
 from engine.serve.spelling import camel, opaque_keys, snaky
 from engine.spec.node import Node
@@ -83,6 +84,11 @@ def _reader(
             left = match[0]
         if left is not None:
             left = params(left, bindings)
+        unsure = bindings.pop(UNSURE, None)
+        if unsure and left.__class__ is dict:
+            for key, (path, rest) in unsure.items():
+                if found(bindings, path) is not None or (path == ("reasoning",) and "reasoning_effort" in bindings):
+                    left = {k: rest if k == key else v for k, v in left.items() if k != key or rest is not None}
         for name, value in absent.items():
             _fill(bindings, name, value)
         fields = request_of(bindings, dialect) if chat else bindings

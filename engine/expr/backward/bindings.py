@@ -17,6 +17,8 @@ Matcher = Callable[[Any, Bindings], "Match | None"]
 Path = tuple[Any, ...]
 
 MATCHED: Match = (None, 0)
+#: name under which keys stand that only mean something beside others: key -> (path, what is left over then)
+UNSURE = "$unsure"
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class Pattern:
     keys: frozenset[str] | None = None  # of a mapping: it fits only if one of these is there
     guards: tuple[tuple[str, tuple[Any, ...]], ...] = ()  # keys whose value must be one of these, if it is there
     deep: bool = False  # it may bind something and then not fit
+    weak: Path | None = None  # it fits several words of a name alike, and they only mean something if this is bound
     loop: Any = None  # of a `$for`: what one item is
 
 

@@ -206,7 +206,10 @@ class Expressions:
                     return MATCHED if soft(candidates[0]) else None
             return None
 
-        return Pattern(match, values=tuple(values), binds=any(any(c) for _, c in readers), closed=True)
+        weak = None
+        if len(readers) == 1 and len(readers[0][1]) > 1 and all(len(c) == 1 and c[0][0][-1] == "mode" for c in readers[0][1]):
+            weak = readers[0][1][0][0][0][:-1]
+        return Pattern(match, values=tuple(values), binds=any(any(c) for _, c in readers), closed=True, weak=weak)
 
     def conditional(self, tree: Tree, scope: Scope) -> Pattern | None:
         """`a if c else b`: whichever side fits, what the condition says with the first."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from engine.expr.backward.bindings import MATCHED, Bindings, Match, Matcher, Path, Pattern, bind, found, join, weight
+from engine.expr.backward.bindings import MATCHED, UNSURE, Bindings, Match, Matcher, Path, Pattern, bind, found, join, weight
 from engine.expr.backward.choose import Alternative, choice_of, chooser
 from engine.expr.backward.expressions import Expressions, all_keys, apart, constant
 from engine.expr.backward.names import CARRYING, Scope, Tree, free, path_of, shape_of
@@ -104,7 +104,7 @@ class Structure(Expressions):
             return self.build([Place(payload, scope)]) if rows and rows[0].value else other
         then = self.build([Place(payload, scope)])
         if then is not None:
-            then = self.marked(then, test, scope) if not then.binds else self.hinted(then, test, scope)
+            then = self.marked(then, test, scope)
             if not then.binds and then.values != ([],):
                 then = None  # written because of something that cannot be known from it
         from engine.expr.backward.expressions import either
@@ -216,6 +216,9 @@ class Structure(Expressions):
                     guards.append((key, pattern.values))
                 continue
             binds = binds or pattern.binds
+            if pattern.weak is not None:
+                readers[key] = _unsure(key, pattern)
+                continue
             if key in _TELLING and pattern.closed:
                 closed.add(key)
                 if pattern.values:
@@ -336,14 +339,15 @@ class Structure(Expressions):
                 alternatives.append(Alternative(made))
         if not alternatives:
             return None
-        carrying = next((into for _, into in loops if into[-1] == "server_tools"), None)
+        carrying = next((into for _, into in loops if into[-1] == "tools"), None)
         carrying = carrying or next((into for _, into in loops if into[-1] in CARRYING), None)
         items = self.reader(alternatives, carrying)
+        unsure = {a.pattern.weak for a in alternatives}
 
         def match(value: Any, bindings: Bindings) -> Match | None:
             return items(value, bindings) if value.__class__ is list else None
 
-        return Pattern(match, deep=True)
+        return Pattern(match, deep=True, weak=unsure.pop() if len(unsure) == 1 else None)
 
     def reader(self, alternatives: Sequence[Alternative], carrying: Path | None) -> Matcher:
         """Reads the items of a list. `carrying` is the list that takes an item no template fits, as a native one."""
@@ -371,6 +375,11 @@ class Structure(Expressions):
                 left, cost, own, alternative = best
                 into = alternative.into
                 hits += 1
+                if into is not None and native is not None and into[-1] == "server_tools":
+                    made = own.get(alternative.var or "")
+                    if made is not None and "native" in made:
+                        lists.setdefault(native, []).append({"type": "native", "dialect": dialect, "data": made["native"]})
+                        continue
                 if into is None:  # a template of its own
                     mine = id(alternative)
                     penalty += cost
@@ -418,6 +427,20 @@ class Structure(Expressions):
             return at, penalty + len(at)
 
         return read
+
+
+def _unsure(key: str, pattern: Pattern) -> Matcher:
+    """What fits but says too little stays left over, with a note of what would explain it (`UNSURE`)."""
+    inner, parent = pattern.match, pattern.weak
+
+    def match(value: Any, bindings: Bindings) -> Match | None:
+        fits = inner(value, {})
+        if fits is None:
+            return None
+        bindings.setdefault(UNSURE, {})[key] = (parent, fits[0])
+        return value, 0
+
+    return match
 
 
 #: lists whose items are nothing without a name
