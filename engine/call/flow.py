@@ -13,7 +13,7 @@ from typing import Any
 from engine.call.auth import sign
 from engine.call.send import Route, SendFailure, Timing
 from engine.call.send.body import Body
-from engine.call.step import Alone, Answer, Deliver, Drain, Exchange, Flow, Open, Read, Shut, Wait
+from engine.call.step import Alone, Answer, Deliver, Drain, Exchange, Flow, Open, Pump, Read, Shut, Wait
 from engine.errors import Error, ProtocolError, StreamInterruptedError, TimeoutError
 from engine.plan import Auth
 from engine.reliability.attempts import Attempts
@@ -262,28 +262,39 @@ class _Run:
         limits, deadline = attempts.limits, attempts.deadline
         unpack = Body(self.reply.headers, None, limits.ratio)
         plain = "content-encoding" not in self.reply.headers
-        read, feed = Read(self.reply), reader.feed
-        while True:
-            data = yield read
-            if not data:
-                return unpack.end()
-            events = feed(data if plain else unpack.feed(data))
-            if events:
-                progress = self._deliverable(events)
-                if progress:
-                    yield Deliver(progress)
-                timer.until = deadline.until(limits.idle if self.shown else limits.first_event)
-            if reader.error is not None:
-                return None
-            if reader.done:
-                # A moment for the end of the bytes behind the end mark: then the connection can be used again.
-                timer.until = deadline.until(LINGER)
-                try:
-                    while (yield read):
-                        pass
-                except SendFailure:
+        feed = reader.feed
+
+        def take(data: bytes) -> list[Event]:
+            events: list[Event] = feed(data if plain else unpack.feed(data))
+            if reader.done or reader.error is not None:
+                pump.over = True
+            elif events and self.shown:  # by far the most frequent
+                return events
+            if not events:
+                return events
+            progress = self._deliverable(events)
+            if not self.shown:
+                timer.until = deadline.until(limits.first_event)
+            return progress
+
+        def resume() -> None:
+            """Time the caller spent on what he was given is not the provider's."""
+            if self.shown:
+                timer.until = deadline.until(limits.idle)
+
+        pump = Pump(self.reply, take, resume)
+        yield pump
+        if reader.done:
+            # A moment for the end of the bytes behind the end mark: then the connection can be used again.
+            timer.until = deadline.until(LINGER)
+            read = Read(self.reply)
+            try:
+                while (yield read):
                     pass
-                return None
+            except SendFailure:
+                pass
+        elif reader.error is None:
+            unpack.end()
 
     def _deliverable(self, events: list[Event]) -> list[Event]:
         """What the caller may see now: nothing before the first content event, and errors are raised, not delivered."""

@@ -6,13 +6,13 @@ The sync and async drivers of `engine.call.send.drive` are the only ones that ca
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from engine.call.send import Route, Timing
 from engine.types import Event, HttpRequest
 
-__all__ = ["Alone", "Answer", "Deliver", "Drain", "Exchange", "Flow", "Open", "Read", "Shut", "Wait"]
+__all__ = ["Alone", "Answer", "Deliver", "Drain", "Exchange", "Flow", "Open", "Pump", "Read", "Shut", "Wait"]
 
 Flow = Generator[Any, Any, Any]
 
@@ -60,6 +60,22 @@ class Read:
 
     def __init__(self, reply: Any) -> None:
         self.reply = reply
+
+
+class Pump:
+    """Read a reply and hand on what `take` makes of its bytes, until `over` is set; the end of the bytes sets it too.
+
+    While a stream runs, the flow is not resumed for every piece of it: this is the hot loop of a stream. `resume` is called
+    whenever the caller asks for more, before anything is read.
+    """
+
+    __slots__ = ("over", "reply", "resume", "take")
+
+    def __init__(self, reply: Any, take: Callable[[bytes], list[Event]], resume: Callable[[], None]) -> None:
+        self.reply = reply
+        self.take = take
+        self.resume = resume
+        self.over = False
 
 
 class Drain:

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.call.send import AsyncTransport, SendFailure, Transport
 from engine.call.send.body import Body
-from engine.call.step import Alone, Answer, Deliver, Drain, Exchange, Flow, Open, Read, Shut, Wait
+from engine.call.step import Alone, Answer, Deliver, Drain, Exchange, Flow, Open, Pump, Read, Shut, Wait
 from engine.types import Event
 
 __all__ = ["AsyncDriver", "Driver"]
@@ -95,6 +95,7 @@ class Deliveries:
         self._driver = driver
         self._flow = flow
         self._reply: Any = None
+        self._pump: Pump | None = None
         self.ended = False
         self.value: Any = None
 
@@ -102,22 +103,27 @@ class Deliveries:
         if self.ended:
             return None
         flow, perform = self._flow, self._driver.perform
+        step: Any = self._pump
         value: Any = None
         try:
-            step = flow.send(None)
+            if step is None:
+                step = flow.send(None)
             while True:
                 kind = step.__class__
                 if kind is Deliver:
-                    events: list[Event] = step.events
-                    return events
+                    return step.events  # type: ignore[no-any-return]
                 try:
-                    if kind is Read:
-                        value = step.reply.read()
+                    if kind is Pump:
+                        self._pump = step
+                        if events := self._pumped(step):
+                            return events
+                        value = self._pump = None
                     else:
                         value = perform(step)
                         if kind is Open:
                             self._reply = value
                 except SendFailure as failure:
+                    self._pump = None
                     step = flow.throw(failure)
                 else:
                     step = flow.send(value)
@@ -128,6 +134,18 @@ class Deliveries:
         except BaseException:
             self.close()
             raise
+
+    def _pumped(self, pump: Pump) -> list[Event] | None:
+        """The next events of a running stream, None when its flow has to go on."""
+        pump.resume()
+        read, take = pump.reply.read, pump.take
+        while not pump.over:
+            data = read()
+            if not data:
+                break
+            if events := take(data):
+                return events
+        return None
 
     def close(self) -> None:
         """End the flow and free its connection."""
@@ -224,6 +242,7 @@ class AsyncDeliveries:
         self._flow = flow
         self._reply: Any = None
         self._loop: Any = None
+        self._pump: Pump | None = None
         self.ended = False
         self.value: Any = None
 
@@ -231,23 +250,28 @@ class AsyncDeliveries:
         if self.ended:
             return None
         flow, perform = self._flow, self._driver.perform
+        step: Any = self._pump
         value: Any = None
         try:
-            step = flow.send(None)
+            if step is None:
+                step = flow.send(None)
             while True:
                 kind = step.__class__
                 if kind is Deliver:
-                    events: list[Event] = step.events
-                    return events
+                    return step.events  # type: ignore[no-any-return]
                 try:
-                    if kind is Read:
-                        value = await step.reply.read()
+                    if kind is Pump:
+                        self._pump = step
+                        if events := await self._pumped(step):
+                            return events
+                        value = self._pump = None
                     else:
                         value = await perform(step)
                         if kind is Open:
                             self._reply = value
                             self._loop = asyncio.get_running_loop()
                 except SendFailure as failure:
+                    self._pump = None
                     step = flow.throw(failure)
                 else:
                     step = flow.send(value)
@@ -258,6 +282,18 @@ class AsyncDeliveries:
         except BaseException:
             await self.close()
             raise
+
+    async def _pumped(self, pump: Pump) -> list[Event] | None:
+        """The next events of a running stream, None when its flow has to go on."""
+        pump.resume()
+        read, take = pump.reply.read, pump.take
+        while not pump.over:
+            data = await read()
+            if not data:
+                break
+            if events := take(data):
+                return events
+        return None
 
     async def close(self) -> None:
         """End the flow and free its connection."""

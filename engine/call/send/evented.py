@@ -10,7 +10,7 @@ import httpcore
 
 from engine.call.send import Route, SendFailure, Timing, lower
 from engine.call.send.origin import public_address, ssl_context
-from engine.call.send.pooled import CALM, KEEPALIVE, Target, failure, prepared, proxy_of, target
+from engine.call.send.pooled import CALM, KEEPALIVE, Burst, Target, failure, prepared, proxy_of, target
 from engine.reliability.deadline import Timer
 from engine.types import HttpRequest
 
@@ -63,17 +63,23 @@ class _Backend(httpcore.AsyncNetworkBackend):
 
 
 class AsyncPooledReply:
-    __slots__ = ("_chunks", "_response", "headers", "status")
+    __slots__ = ("_burst", "_chunks", "_response", "headers", "status")
 
     def __init__(self, response: httpcore.Response, header_bytes: int) -> None:
         self._response = response
         self.status = response.status
         self.headers = lower(response.headers, header_bytes)
         self._chunks: AsyncIterator[bytes] = response.stream.__aiter__()  # type: ignore[union-attr]
+        self._burst = Burst(response)
 
     async def read(self) -> bytes:
+        burst = self._burst
+        burst.check()
+        if burst.ended:
+            return b""
         try:
-            return await anext(self._chunks, b"")
+            data = await anext(self._chunks, b"")
+            return burst.after(data) if data else b""
         except CALM as error:
             raise failure(error) from None
         except (OSError, RuntimeError, ValueError):

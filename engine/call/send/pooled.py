@@ -18,8 +18,9 @@ from engine.call.send import Route, SendFailure, Timing
 from engine.call.send.origin import proxy_for, wire_headers
 from engine.types import HttpRequest
 
-__all__ = ["CALM", "Target", "failure", "prepared", "target"]
+__all__ = ["CALM", "Burst", "Target", "failure", "prepared", "target"]
 
+PIECE = 1 << 16  # bytes handed on at once
 KEEPALIVE = 60.0  # seconds an idle connection is kept
 CALM = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError, httpcore.UnsupportedProtocol)
 
@@ -79,6 +80,47 @@ def prepared(request: HttpRequest, timing: Timing) -> tuple[httpcore.Request, st
 def target(route: Route, scheme: str, host: str) -> Target:
     """Which pool serves this request."""
     return Target(scheme == "https", route.ca_file, proxy_for(route, scheme, host), route.public)
+
+
+class Burst:
+    """What a reply's parser already holds, so that a burst of small events costs one step and not one for each.
+
+    httpcore hands on every chunk by itself, through four generators. Its parser (h11) can be asked directly for what came
+    with the same read of the socket; where it cannot be found, replies are read as httpcore gives them.
+    """
+
+    __slots__ = ("_failure", "_parser", "ended")
+
+    def __init__(self, response: httpcore.Response) -> None:
+        connection = getattr(getattr(response.stream, "_stream", None), "_connection", None)
+        parser = getattr(connection, "_h11_state", None)
+        self._parser = parser if isinstance(parser, h11.Connection) else None
+        self._failure: SendFailure | None = None
+        self.ended = False  # the reply is complete: nothing more may be read
+
+    def after(self, first: bytes) -> bytes:
+        """These bytes and what follows them without another read. A failure behind them is raised by the next `check`."""
+        parser = self._parser
+        if parser is None:
+            return first
+        pieces = [first]
+        size = len(first)
+        try:
+            while size < PIECE:
+                event = parser.next_event()
+                if event.__class__ is not h11.Data:
+                    self.ended = event.__class__ is h11.EndOfMessage
+                    break
+                pieces.append(event.data)  # type: ignore[union-attr]
+                size += len(event.data)  # type: ignore[union-attr]
+        except h11.RemoteProtocolError as error:
+            self._failure = failure(error)
+        return b"".join(pieces) if len(pieces) > 1 else first
+
+    def check(self) -> None:
+        """Raise what broke behind the bytes that were read last."""
+        if self._failure is not None:
+            raise self._failure
 
 
 def proxy_of(url: str) -> httpcore.Proxy:

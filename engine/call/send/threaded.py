@@ -10,7 +10,7 @@ import httpcore
 
 from engine.call.send import Route, SendFailure, Timing, lower
 from engine.call.send.origin import public_address, ssl_context
-from engine.call.send.pooled import CALM, KEEPALIVE, Target, failure, prepared, proxy_of, target
+from engine.call.send.pooled import CALM, KEEPALIVE, Burst, Target, failure, prepared, proxy_of, target
 from engine.reliability.deadline import Timer
 from engine.types import HttpRequest
 
@@ -58,17 +58,23 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class PooledReply:
-    __slots__ = ("_chunks", "_response", "headers", "status")
+    __slots__ = ("_burst", "_chunks", "_response", "headers", "status")
 
     def __init__(self, response: httpcore.Response, header_bytes: int) -> None:
         self._response = response
         self.status = response.status
         self.headers = lower(response.headers, header_bytes)
         self._chunks: Iterator[bytes] = iter(response.stream)  # type: ignore[arg-type]
+        self._burst = Burst(response)
 
     def read(self) -> bytes:
+        burst = self._burst
+        burst.check()
+        if burst.ended:
+            return b""
         try:
-            return next(self._chunks, b"")
+            data = next(self._chunks, b"")
+            return burst.after(data) if data else b""
         except CALM as error:
             raise failure(error) from None
         except (OSError, RuntimeError, ValueError):
