@@ -35,7 +35,9 @@ def build(
 
     Raises ConfigError for a URL, header or body that may not be sent, UnsupportedError for what the spec cannot express.
     """
-    if call.base_url is not None:
+    if main is None:
+        main = call is plan.call or (plan.stream is not None and call is plan.stream.call)
+    if call.base_url is not None and not (main and context.get("base_url")):  # where the caller says, with the key he gave for it
         base_url = call.base_url(context) or base_url
     path = call.url(context)
     if not isinstance(path, str):
@@ -43,8 +45,6 @@ def build(
     report = context.get("$report")
     if not isinstance(report, Report):
         report = Report()
-    if main is None:
-        main = call is plan.call or (plan.stream is not None and call is plan.stream.call)
     body = call.body(context) if call.body is not None else None
     query = call.query(context) if call.query is not None else None
     payload = call.payload

@@ -146,8 +146,10 @@ def _calls(example: dict[str, Any]) -> frozenset[str]:
 
 
 def _document(body: bytes | None) -> Any:
+    from engine.call.json import loads
+
     try:
-        return json.loads(body) if body else None
+        return loads(body) if body else None
     except ValueError:
         return None
 
