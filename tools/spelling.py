@@ -64,11 +64,19 @@ def plain(dialect: str, body: Any) -> Any:
     for key in ("stop", "stop_sequences"):
         if isinstance(found.get(key), str):
             found[key] = [found[key]]
+    if "output_format" in found:  # its name before it was general
+        found["output_config"] = {**found.get("output_config", {}), "format": found.pop("output_format")}
+    if "include" in found:  # what is asked for so that thinking can be sent back
+        found["include"] = [x for x in found["include"] if x != "reasoning.encrypted_content"]
+        if not found["include"]:
+            del found["include"]
     if "tools" not in found:
         found.pop("parallel_tool_calls", None)  # says nothing without tools
     for key in ("messages", "contents", "input"):
         if key in found:
             found[key] = _conversation(found[key], found, dialect)
+            if not found[key]:
+                del found[key]
     for key in ("system", "systemInstruction"):
         if key in found:
             found[key] = _words(found[key])
@@ -103,8 +111,9 @@ def _shaped(value: Any, key: str = "") -> Any:
             if made in _EMPTY or made in _DEFAULTS.get(name, ()):
                 continue
             out[name] = made
-        if set(out) <= {"type", "function"} and out.get("type") in ("function", None) and isinstance(out.get("function"), dict):
-            out = {"type": "function", **{_RENAMED.get(k, k): v for k, v in out["function"].items()}}
+        if isinstance(out.get("function"), dict):
+            inner = {_RENAMED.get(k, k): v for k, v in out.pop("function").items()}
+            out = {**out, **inner, "type": "function"}
         if out.get("description") is not None and out["description"] == out.get("name"):
             out.pop("description")  # filled in where a description is required
         if out.get("type") == "custom" and "input_schema" in out:
@@ -113,7 +122,7 @@ def _shaped(value: Any, key: str = "") -> Any:
     if isinstance(value, list):
         return [made for v in value if (made := _shaped(v)) not in (None,)]
     if isinstance(value, str):
-        if key in ("arguments", "output", "content", "text", "schema") and value[:1] in "{[":
+        if key in ("arguments", "output", "schema") and value[:1] in "{[":
             try:
                 return _shaped(json.loads(value))
             except ValueError:
@@ -144,6 +153,10 @@ def _conversation(given: Any, body: dict[str, Any], dialect: str) -> Any:
             for key in ("content", "parts", "output"):
                 if key in item:
                     item[key] = _parts(item[key])
+                    if not item[key]:
+                        del item[key]
+            if item.keys() == {"role"}:
+                continue  # it says nothing
             last = out[-1] if out else None
             if isinstance(last, dict) and "role" in item and last.get("role") == item.get("role") and _JOINABLE(last, item):
                 out[-1] = {
@@ -176,7 +189,9 @@ def _parts(content: Any) -> Any:
                 item.pop("type")
             if "content" in item and item.get("type") == "tool_result":
                 item["content"] = _parts(item["content"])
-            if item == {"type": "text"}:
+                if not item["content"]:
+                    del item["content"]
+            if not item or (item.keys() == {"type"} and str(item["type"]).endswith("text")):
                 continue
             if item.keys() == {"text"} and isinstance(item["text"], str) and not item["text"].strip():
                 continue

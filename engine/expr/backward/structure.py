@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from engine.expr.backward.bindings import MATCHED, UNSURE, Bindings, Match, Matcher, Path, Pattern, bind, found, join, weight
@@ -51,8 +51,20 @@ class Structure(Expressions):
             return self.mapping(places)
         if all(p.node.is_list for p in places):
             return self.items(places)
+        if all(_guarded(p.node) for p in places):
+            return self.guarded(places)
         alternatives = [a for p in places for a in self.alternatives(p)]
         return self.best(alternatives)
+
+    def guarded(self, places: Sequence[Place]) -> Pattern | None:
+        """Mappings of which some are written on a condition: one mapping, and what the conditions say."""
+        payloads = [Place(Node({k: v for k, v in p.node.value.items() if k != "$if"}, p.node.mark), p.scope) for p in places]
+        made = self.mapping(payloads)
+        for place in places:
+            test = self.parsed(place.node.value["$if"]) if "$if" in place.node.value else None
+            if made is not None and test is not None:
+                made = self.marked(made, test, place.scope)
+        return made
 
     def one(self, place: Place) -> Pattern | None:
         node, scope = place
@@ -103,6 +115,9 @@ class Structure(Expressions):
             rows = self.forward.rows(test, scope)
             return self.build([Place(payload, scope)]) if rows and rows[0].value else other
         then = self.build([Place(payload, scope)])
+        path = path_of(test)
+        if then is not None and path is not None and path in self.holes(payload):
+            then = _needing(then, path)
         if then is not None:
             then = self.marked(then, test, scope)
             if not then.binds and then.values != ([],):
@@ -125,6 +140,16 @@ class Structure(Expressions):
             return fits
 
         return Pattern(match, pattern.values, True, pattern.closed, pattern.keys, pattern.guards, pattern.deep)
+
+    def holes(self, node: Node) -> Iterator[Path]:
+        """The names that stand alone in a hole of a tree."""
+        for child in node.value.values() if node.is_map else node.value if node.is_list else ():
+            yield from self.holes(child)
+        if isinstance(node.value, str) and node.value.startswith("{{") and node.value.count("{{") == 1:
+            test = self.parsed(Node(node.value[2:].rstrip().removesuffix("}}"), node.mark))
+            path = path_of(test) if test is not None else None
+            if path is not None:
+                yield path
 
     def parsed(self, node: Node) -> Tree | None:
         try:
@@ -185,6 +210,8 @@ class Structure(Expressions):
                 return None
             left, penalty, own, alternative = best
             item = own.get(alternative.var or "") or {}
+            if item.get("type") in _WORDED and "text" not in item:
+                return None
             if left is not None:
                 item["extra"] = {dialect: left}
             if alternative.into is None or not bind(bindings, alternative.into, [item]):
@@ -224,6 +251,8 @@ class Structure(Expressions):
                 if pattern.values:
                     guards.append((key, pattern.values))
             readers[key] = apart(pattern).match
+            if len(inner) > 1 and not (inner[0].node.is_map or inner[0].node.is_list):
+                readers[key] = _wholly(apart(pattern).match)
         return Pattern(
             _mapping(constants, readers, frozenset(closed)),
             binds=binds,
@@ -351,7 +380,8 @@ class Structure(Expressions):
 
     def reader(self, alternatives: Sequence[Alternative], carrying: Path | None) -> Matcher:
         """Reads the items of a list. `carrying` is the list that takes an item no template fits, as a native one."""
-        choose, dialect = chooser(alternatives), self.dialect
+        every = tuple(alternatives)
+        choose, dialect = chooser(every), self.dialect
         native = carrying if carrying is not None and carrying[-1] in CARRYING else None
 
         def read(value: list[Any], bindings: Bindings) -> Match | None:
@@ -361,6 +391,7 @@ class Structure(Expressions):
             at: dict[str, Any] = {}
             unknown: list[Any] = []
             penalty = hits = 0
+            flat = len(every) == 1 and len(value) > 1 and all(map(_flat, value))
             for item in value:
                 best = choose(item)
                 if best is None:
@@ -386,6 +417,8 @@ class Structure(Expressions):
                     if mine in seen:
                         if not join(seen[mine], own, texts=True):
                             unknown.append(item)
+                        elif flat:  # texts that become one keep their items
+                            at.update((str(i), v) for i, v in enumerate(value))
                     else:
                         if left is not None:
                             at[str(len(seen))] = left
@@ -429,6 +462,32 @@ class Structure(Expressions):
         return read
 
 
+def _wholly(inner: Matcher) -> Matcher:
+    """Where one value is written, another spelling with something left over is kept whole: it takes the value's place."""
+
+    def match(value: Any, bindings: Bindings) -> Match | None:
+        fits = inner(value, bindings)
+        return fits if fits is None or fits[0] is None else (value, fits[1])
+
+    return match
+
+
+def _guarded(node: Node) -> bool:
+    """A mapping, written on a condition or always, but never as something else."""
+    return node.is_map and not any(k in _DIRECTIVES and k != "$if" for k in node.value)
+
+
+def _needing(pattern: Pattern, path: Path) -> Pattern:
+    """A pattern of what is written only if a name has a value, which therefore is in what was written."""
+    inner = pattern.match
+
+    def match(value: Any, bindings: Bindings) -> Match | None:
+        fits = inner(value, bindings)
+        return fits if fits is None or found(bindings, path) else None
+
+    return Pattern(match, pattern.values, pattern.binds, pattern.closed, pattern.keys, pattern.guards, True)
+
+
 def _unsure(key: str, pattern: Pattern) -> Matcher:
     """What fits but says too little stays left over, with a note of what would explain it (`UNSURE`)."""
     inner, parent = pattern.match, pattern.weak
@@ -443,6 +502,12 @@ def _unsure(key: str, pattern: Pattern) -> Matcher:
     return match
 
 
+def _flat(item: Any) -> bool:
+    return item.__class__ is dict and all(v.__class__ not in (dict, list) for v in item.values())
+
+
+#: parts that are nothing without their text
+_WORDED = ("text", "refusal")
 #: lists whose items are nothing without a name
 _NAMED = frozenset(("tools", "tool_calls"))
 
