@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from engine.accounting.desk import Desk, estimate
+from engine.accounting.pending import attach
 from engine.call.flow import Call
 from engine.call.send import Route
 from engine.errors import ConfigError, Error, UnsupportedError
@@ -66,7 +68,7 @@ class _Target:
         self.missing = missing_credential(operation.who, operation.plan.auth, operation.secrets, settings.base_url is not None)
 
 
-class Caller:
+class Caller(Desk):
     """Binding and rendering for both clients; see Client for the arguments."""
 
     def __init__(
@@ -76,6 +78,7 @@ class Caller:
         providers: Mapping[str, Mapping[str, Any]] | None = None,
         *,
         transport: Any = None,
+        prices: Any = None,
         unsupported: str = "warn",
         timeout: float | None = None,
         connect: float | None = None,
@@ -112,6 +115,11 @@ class Caller:
         self._targets: dict[tuple[str, str, str | None], _Target] = {}
         self._lock = threading.Lock()
         self._transport = transport
+        self._prices = prices
+        if prices is not None:
+            from engine.accounting.book import given_prices
+
+            given_prices(prices)  # refuses nonsense now, not at the first answer
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -132,11 +140,6 @@ class Caller:
     def dialects(self) -> list[str]:
         """Ids of all dialects."""
         return self.catalog.dialect_ids()
-
-    def models(self, provider: str | None = None) -> list[str]:
-        """Names of the models the catalog has facts of, as `provider/model`. Others work too: they just have no facts."""
-        wanted = [self.catalog.resolve(provider)] if provider is not None else self.catalog.provider_ids()
-        return [f"{id}/{model}" for id in wanted for model in self.catalog.models(id)]
 
     def operation(self, model: str, operation: str = "chat", *, dialect: str | None = None) -> Operation:
         """The compiled operation of a model: pure `render`, `read` and `reader`, with this client's settings.
@@ -205,6 +208,7 @@ class Caller:
 
         def finish(response: Response) -> None:
             _finish(response, bound, context["$report"], run, wanted)
+            attach(response, response.report, self, bound, context, self._clock.time())
 
         tokens = target.provider.tokens
         return Call(bound, request, target.route, run, self._clock, target.credentials, tokens, finish, context, unsupported)
@@ -250,7 +254,7 @@ class Caller:
                 steps.close()
         secrets = [s for keys in target.credentials for s in keys.values()]
         secrets += [token for cache in target.provider.tokens for token in cache.values()]
-        return explanation(bound, request, signed, secrets, notes)
+        return explanation(bound, request, signed, secrets, notes, estimate(self._seller(bound), context))
 
     def _signing(self, request: HttpRequest) -> Call:
         """A call that only signs."""

@@ -16,6 +16,7 @@ from engine.spec.node import Node
 from engine.spec.problem import Problem, Problems, nearest
 
 if TYPE_CHECKING:
+    from engine.accounting.facts import Facts
     from engine.operation import Operation
     from engine.spec.compile.operation import KeptMaps
 
@@ -41,7 +42,7 @@ class Catalog:
         self._aliases: dict[str, str] | None = None
         self._ownership = Ownership(self.files)
         self._unowned: set[str] = set()  # ids that are known to be nobody's alias
-        self._facts: dict[str, Any] = {}
+        self._facts: Facts | None = None
         self.files.scan(BUILTIN, "builtin")
         for source in [*_environment_paths(), *extra]:
             self.files.add(source)
@@ -256,7 +257,9 @@ class Catalog:
             model,
             values=bound.values,
             secrets=bound.secrets,
-            model_info=self.model_info(provider, str(base_model)),
+            known_as=str(base_model),
+            variant=variant,
+            model_info=lambda: self.facts.of(provider, str(base_model), variant),
             unsupported=unsupported,
         )
 
@@ -292,18 +295,23 @@ class Catalog:
         found = self.compile(provider, operation, model or self.plan(provider).default_model or "", variant)
         return dict(found.capabilities) if found else {}
 
+    @property
+    def facts(self) -> Facts:
+        """Facts of models; nothing is read before a model is asked for."""
+        if self._facts is None:
+            from engine.accounting.facts import Facts
+
+            with self._lock:
+                self._facts = self._facts or Facts(self.files)
+        return self._facts
+
     def model_info(self, provider: str, model: str) -> dict[str, Any] | None:
         """Facts of a model (SPEC_LANGUAGE 10), or None."""
-        return self.models(provider).get(model)
+        return self.facts.of(self.resolve(provider), model)
 
     def models(self, provider: str) -> dict[str, dict[str, Any]]:
         """Facts of every known model of a provider, by id."""
-        provider = self.resolve(provider)
-        if provider not in self._facts:
-            node = self.files.node("models", provider)
-            listed = node.get("models") if node is not None else None
-            self._facts[provider] = listed.plain() if listed is not None else {}
-        return self._facts[provider]  # type: ignore[no-any-return]
+        return self.facts.all(self.resolve(provider))
 
     # --- examples ---------------------------------------------------------------------------------------------------
 

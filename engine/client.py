@@ -41,10 +41,11 @@ class Client(Caller):
 
     Arguments: `catalog` (paths, mappings, `engine.remote(…)` or a Catalog), `override` (packaged ids they may replace),
     `providers` ({id: {secrets, variables, base_url, base_model, ca_file, proxy}}; a list of keys is used in turn),
-    `transport` (any httpx transport), `unsupported` (warn, error or ignore what a spec cannot express), `timeout` (the
-    deadline of a call, 600 s), the limits `connect`, `send`, `headers`, `first_event` and `idle` in seconds, `attempts`
-    per target (or `max_retries`), `limits` (any of engine.reliability.deadline.Limits), `trust_env` (use the
-    environment's proxies), `on` (called with the name and data of what happens: attempt, retry).
+    `transport` (any httpx transport), `prices` (a file or mapping of your own, on top of the catalog's), `unsupported` (warn,
+    error or ignore what a spec cannot express), `timeout` (the deadline of a call, 600 s), the limits `connect`, `send`,
+    `headers`, `first_event` and `idle` in seconds, `attempts` per target (or `max_retries`), `limits` (any of
+    engine.reliability.deadline.Limits), `trust_env` (use the environment's proxies), `on` (called with the name and data of
+    what happens: attempt, retry).
     """
 
     if TYPE_CHECKING:

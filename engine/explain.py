@@ -13,7 +13,8 @@ __all__ = ["Explanation", "explanation"]
 
 @dataclass(slots=True)
 class Explanation(_Plain):
-    """A request as it would go out. `body` is parsed where it is JSON; `price` is the estimate in USD, None if unknown."""
+    """A request as it would go out. `body` is parsed where it is JSON; `price` is the estimate in USD, None if unknown, and
+    `notes` say what was estimated."""
 
     provider: str
     model: str
@@ -30,7 +31,7 @@ class Explanation(_Plain):
 
 
 def explanation(
-    operation: Any, request: HttpRequest, signed: HttpRequest | None, secrets: list[Any], notes: list[str]
+    operation: Any, request: HttpRequest, signed: HttpRequest | None, secrets: list[Any], notes: list[str], bill: Any = None
 ) -> Explanation:
     """Put together what is shown of a request. `signed` is None where signing was not possible without network or key."""
     from engine.leaving import added_secrets, masked_headers
@@ -50,7 +51,8 @@ def explanation(
         body=masker.value(plain["body"]),
         parameters=report.parameters,
         warnings=report.warnings,
-        notes=[*notes, "the price is not estimated"],
+        notes=[*notes, f"price: {bill.note}"] if bill is not None else notes,
+        price=bill.cost if bill is not None else None,
     )
 
 

@@ -81,6 +81,21 @@ class Files:
                 self._nodes[key] = self._load(entry, kind) if entry else None
             return self._nodes[key]
 
+    def facts(self, provider: str) -> dict[str, Any]:
+        """`models/<provider>.yaml` as plain data; empty if there is none. Nothing of it is kept here."""
+        entry = self.entries["models"].get(provider)
+        if entry is None:
+            return {}
+        packed = _PACKAGED.with_name("packed") / "models" / f"{provider}.json"
+        if entry.trust == "builtin" and entry.path is not None and packed.is_file():
+            from engine.spec.packed import unpack_facts
+
+            found = unpack_facts(packed.read_bytes(), self._read(entry.path))
+            if found is not None:
+                return found
+        plain = self._load(entry, "models").plain()
+        return plain if isinstance(plain, dict) else {}
+
     def path(self, kind: str, id: str) -> Path | None:
         """The file of a spec; None for one handed in as text or mapping."""
         entry = self.entries[kind].get(id)
@@ -179,7 +194,7 @@ class Files:
         if entry.path is not None:
             source = self._read(entry.path)
             packed = _PACKAGED.with_name("packed") / kind / f"{entry.id}.json"
-            if entry.trust == "builtin" and packed.is_file():
+            if entry.trust == "builtin" and kind != "models" and packed.is_file():
                 from engine.spec.packed import unpack
 
                 found = unpack(packed.read_bytes(), source, self.label(entry.path))
@@ -207,7 +222,7 @@ class Files:
         from engine.spec.validate import validate
 
         problems = Problems()
-        validate(node, kind[:-1], problems)
+        validate(node, kind if kind == "models" else kind[:-1], problems)
         if problems.errors:
             raise SpecError(problems.sorted())
         return node

@@ -34,8 +34,8 @@ class Operation:
     """One operation of one model, with the caller's settings."""
 
     __slots__ = (
-        "_constant", "_foreruns", "clock", "model", "model_info", "name", "plan", "provider", "secrets", "unsupported", "uuid",
-        "values", "who",
+        "_constant", "_foreruns", "_model_info", "clock", "known_as", "model", "name", "plan", "provider", "secrets", "unsupported",
+        "uuid", "values", "variant", "who",
     )  # fmt: skip
 
     def __init__(
@@ -46,7 +46,9 @@ class Operation:
         *,
         values: Mapping[str, Any] | None = None,
         secrets: Mapping[str, Any] | None = None,
-        model_info: Mapping[str, Any] | None = None,
+        known_as: str | None = None,
+        variant: str | None = None,
+        model_info: Mapping[str, Any] | Callable[[], Mapping[str, Any] | None] | None = None,
         unsupported: str = "warn",
         clock: Callable[[], float] = time.time,
         uuid: Callable[..., str] = _random_id,
@@ -58,16 +60,26 @@ class Operation:
         self.model = model
         self.values = dict(values or {})  # provider variables, and `base_url` where the caller or operator chose the server
         self.secrets = dict(secrets or {})
-        self.model_info = model_info
+        self.known_as = known_as or model  # the model whose facts hold: beside an opaque id, the caller's base_model
+        self.variant = variant
+        self._model_info = model_info
         self.unsupported = unsupported  # warn, error or ignore
         self.clock = clock
         self.uuid = uuid
         streamed = plan.stream.call if plan.stream is not None else None
         self._foreruns = bool(plan.inline or plan.upload or plan.call.before or (streamed and streamed.before))
-        self._constant = {**self.values, "model_info": model_info, "$dialects": plan.dialects, "$operation": self}
+        facts = self.model_info if "model_info" in plan.reads else None  # else nobody has to read them
+        self._constant = {**self.values, "model_info": facts, "$dialects": plan.dialects, "$operation": self}
 
     def __repr__(self) -> str:
         return f"<Operation {self.name} of {self.provider}/{self.model}>"
+
+    @property
+    def model_info(self) -> Mapping[str, Any] | None:
+        """Facts of the model (SPEC_LANGUAGE 10), read when first asked for; None for an unknown one."""
+        if callable(self._model_info):
+            self._model_info = self._model_info()
+        return self._model_info
 
     @property
     def base_url(self) -> str:

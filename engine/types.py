@@ -36,13 +36,22 @@ class _Plain:
 
     def to_dict(self) -> dict[str, Any]:
         """Set fields as plain JSON; fields that are None are left out."""
-        return {f.name: plain(v) for f in fields(self) if (v := getattr(self, f.name)) is not None}  # type: ignore[arg-type]
+        return {f.name: plain(v) for f in fields(self) if (v := getattr(self, f.name)) is not None and f.name[0] != "_"}  # type: ignore[arg-type]
 
 
 class Headers(dict[str, str]):
     """Header fields of a reply by lower-case name, so that nobody lowers them twice."""
 
     __slots__ = ()
+
+
+def _unset(owner: Any, name: str) -> Any:
+    """The value of an attribute that nobody has set: what a pending bill comes to (engine.accounting.pending)."""
+    if name not in ("cost", "price_lines", "price_note") or owner._pending is None:
+        raise AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}")
+    value = owner._pending.value(name)
+    setattr(owner, name, value)
+    return value
 
 
 @dataclass(slots=True)
@@ -77,8 +86,10 @@ class HttpRequest(_Plain):
 class Report(_Plain):
     """What became of the call: the fate of every parameter, what was dropped, attempts, timings, price lines.
 
-    `parameters` maps a canonical name to {fate, to?, value?, sent?, reason?}; fate is sent, renamed, clamped, default,
-    template (a template of the spec reads it), dropped or refused. `warnings` are sentences for people.
+    `price_lines` are {class, quantity, unit, price, cost, source}, money in USD as Decimal; `price_note` says why a cost is
+    unknown, or how the provider's own differs. `parameters` maps a canonical name to {fate, to?, value?, sent?, reason?};
+    fate is sent, renamed, clamped, default, template (a template of the spec reads it), dropped or refused. `warnings` are
+    sentences for people.
     """
 
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -86,7 +97,14 @@ class Report(_Plain):
     attempts: list[dict[str, Any]] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)  # seconds: total, first_event
     price_lines: list[dict[str, Any]] = field(default_factory=list)
+    price_note: str | None = None
     ignored_events: dict[str, int] = field(default_factory=dict)
+    _pending: Any = field(default=None, init=False, repr=False, compare=False)  # a bill that is made when somebody looks
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            return _unset(self, name)
 
 
 @dataclass(slots=True)
@@ -142,6 +160,8 @@ class Usage(_Plain):
     reasoning_tokens: int | None = None
     audio_input_tokens: int | None = None
     audio_output_tokens: int | None = None
+    image_input_tokens: int | None = None
+    image_output_tokens: int | None = None
     total_tokens: int | None = None
     seconds: float | None = None
     characters: int | None = None
@@ -233,6 +253,12 @@ class Response(_Plain):
     completeness: str = "complete"  # or "unverified": the provider has no end mark
     raw: Any = None
     parsed: Any = None  # the validated object, when response_format was a type
+    _pending: Any = field(default=None, init=False, repr=False, compare=False)  # a bill that is made when somebody looks
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            return _unset(self, name)
 
     @property
     def _first(self) -> Choice:

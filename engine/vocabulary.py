@@ -162,7 +162,8 @@ REQUESTS["realtime"] = Shape({**(CHAT.fields or {}), **{n: ANY for n in "voice s
 
 _USAGE = (
     "input_tokens output_tokens cache_read_tokens cache_write_tokens cache_write_1h_tokens reasoning_tokens "
-    "audio_input_tokens audio_output_tokens total_tokens seconds characters images pages searches cost"
+    "audio_input_tokens audio_output_tokens image_input_tokens image_output_tokens total_tokens "
+    "seconds characters images pages searches cost"
 )
 USAGE_FIELDS = _USAGE.split()
 #: output kind -> (fields, primary field or None); fields in () carry position, not data

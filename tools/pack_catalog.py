@@ -16,15 +16,16 @@ sys.path.insert(0, str(ROOT))
 def pack_all(target: Path) -> int:
     """Write all packed files; returns their number."""
     from engine.catalog import Catalog
-    from engine.check import compile_all
-    from engine.spec.packed import pack
+    from engine.check import combinations
+    from engine.spec.packed import pack, pack_facts
     from engine.spec.problem import Problems
 
     catalog = Catalog()
     for id in catalog.provider_ids():
-        node, problems = catalog.provider(id), Problems()
-        assert node is not None
-        compile_all(catalog, id, node, problems)
+        problems = Problems()
+        for operation in catalog.plan(id).operations:
+            for model, variant, _ in combinations(catalog.tree(id)):
+                catalog.compile(id, operation, model, variant, problems)
         if problems.errors:
             sys.exit("\n".join(map(str, problems.errors)))
     count = 0
@@ -37,6 +38,13 @@ def pack_all(target: Path) -> int:
             assert path is not None and node is not None
             (folder / f"{id}.json").write_bytes(pack(node, path.read_bytes()))
             count += 1
+    folder = target / "models"
+    folder.mkdir(parents=True, exist_ok=True)
+    for id in sorted(catalog.files.entries["models"]):
+        path = catalog.path("models", id)
+        assert path is not None
+        (folder / f"{id}.json").write_bytes(pack_facts(catalog.files.facts(id), path.read_bytes()))
+        count += 1
     return count
 
 

@@ -47,6 +47,24 @@ def unpack(packed: bytes, source: bytes, file: str) -> Node | None:
     return _up(held["tree"], file)
 
 
+def pack_facts(facts: Any, source: bytes) -> bytes:
+    """Model facts as plain JSON: nobody asks for places in them."""
+    held = {"format": FORMAT, "digest": digest(source), "facts": facts}
+    return json.dumps(held, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def unpack_facts(packed: bytes, source: bytes) -> dict[str, Any] | None:
+    """The facts, or None if they were packed from other bytes or by another version."""
+    try:
+        held = json.loads(packed)
+    except ValueError:
+        return None
+    if held.get("format") != FORMAT or held.get("digest") != digest(source):
+        return None
+    facts: dict[str, Any] = held["facts"]
+    return facts
+
+
 def digest(source: bytes) -> str:
     """The binding between a YAML file and its packed form."""
     return hashlib.sha256(source).hexdigest()

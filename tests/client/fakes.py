@@ -103,6 +103,7 @@ class FakeOperation:
     def __init__(self, made: OperationPlan, who: ProviderPlan, model: str, values: Any, secrets: Any) -> None:
         self.plan, self.who, self.model, self.values, self.secrets = made, who, model, values, secrets
         self.provider, self.name = made.provider, made.name
+        self.known_as, self.variant = model, None
         self.uuid = lambda name=None: "u"
 
     @property
@@ -145,6 +146,19 @@ class FakeOperation:
         return FakeReader(self)
 
 
+class FakeFacts:
+    """Quacks like engine.accounting.facts.Facts."""
+
+    def all(self, provider: str) -> dict[str, Any]:
+        return {"m1": {}}
+
+    def of(self, provider: str, model: str, variant: str | None = None) -> dict[str, Any] | None:
+        return self.all(provider).get(model)
+
+    def near(self, provider: str, model: str) -> str | None:
+        return None
+
+
 class FakeCatalog:
     """Quacks like engine.Catalog for one provider, `acme`."""
 
@@ -166,8 +180,9 @@ class FakeCatalog:
     def dialect_ids(self) -> list[str]:
         return ["acme-chat"]
 
-    def models(self, provider: str) -> dict[str, Any]:
-        return {"m1": {}}
+    @property
+    def facts(self) -> FakeFacts:
+        return FakeFacts()
 
     def operation(
         self, target: str, operation: str, *, settings: Any, dialect: str | None = None, unsupported: str = "warn"

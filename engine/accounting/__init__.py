@@ -1,0 +1,1 @@
+"""What models are and what calls cost: facts, prices, bills. Loaded when somebody asks."""
