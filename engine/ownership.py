@@ -89,10 +89,8 @@ class Ownership:
             id = str(parent.value) if parent is not None else ""
 
     def _packaged_base(self, provider: str) -> Node | None:
-        last = None
-        for last in self._own_links(provider):
-            pass
-        parent = last.get("extends") if last is not None else None
+        links = list(self._own_links(provider))
+        parent = links[-1].get("extends") if links else None
         entry = self._files.entries["providers"].get(str(parent.value)) if parent is not None else None
         return self._node(entry.id) if entry is not None and entry.trust == "builtin" else None
 

@@ -153,16 +153,18 @@ def _texts(secrets: Iterable[Any]) -> Iterable[str]:
 
 
 def _forms(secret: str) -> set[str]:
-    """A secret as it may stand in a text."""
+    """A secret as it may stand in a text. Half characters, which no text that is sent can hold, are left out of encodings."""
     import base64
     import json
     from urllib.parse import quote, quote_plus
 
-    forms = {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    forms = {secret}
+    secret = secret.encode("utf-8", "ignore").decode()
+    forms |= {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
     forms.add(secret.replace("/", "\\/"))  # as some JSON writers have it
     for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret), "".join(f"%{b:02X}" for b in secret.encode())):
         forms.update((encoded, re.sub("%[0-9A-F]{2}", lambda m: m[0].lower(), encoded)))
-    raw = secret.encode("utf-8", "surrogatepass")
+    raw = secret.encode()
     for shift in range(3):
         # Inside a longer text the secret may begin at any of three positions of a base64 group. Characters that also
         # hold bits of the neighbours are left out, the run rule covers what is between.

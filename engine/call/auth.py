@@ -257,6 +257,7 @@ def _signer(request: HttpRequest, given: Any, auth: Auth, now: float) -> None:
     if signer is None:
         raise errors.ConfigError(f"`{auth.signer}` is not a known signer")
     signer(request, _mapping(given, "sign"), now)
+    request.headers = check_headers(request.headers)  # a session token stands in one as it was given
 
 
 _PUT = {"bearer": _bearer, "header": _header, "query": _query, "basic": _basic, "body": _body, "sign": _signer}
