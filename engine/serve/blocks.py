@@ -102,12 +102,13 @@ class Braces:
 
 
 class Order:
-    """Decides which piece may be written when. `write(piece, fields)` and `close(piece)` are called in wire order."""
+    """Decides which piece of one choice may be written when; `write(piece, fields)` and `close(piece)` come in wire order."""
 
-    __slots__ = ("_candidates", "_close", "_drop", "_live", "_write", "open", "pending")
+    __slots__ = ("_candidate", "_close", "_drop", "_live", "_write", "choice", "open", "pending")
 
     def __init__(
         self,
+        choice: int,
         write: Callable[[Piece, dict[str, Any]], None],
         close: Callable[[Piece], None],
         drop: Callable[[str], None],
@@ -115,32 +116,32 @@ class Order:
         self._write = write
         self._close = close
         self._drop = drop
-        self._candidates: dict[int, Candidate] = {}
+        self.choice = choice
+        self._candidate = Candidate(None)
         self._live: dict[int, Piece] = {}  # id of a canonical block (held by its piece) -> the piece it goes to
         self.open: Piece | None = None
         self.pending: list[tuple[Piece, dict[str, Any]]] = []
 
-    def prose(self, kind: str, choice: int, fields: dict[str, Any]) -> None:
+    def prose(self, kind: str, fields: dict[str, Any]) -> None:
         """A piece of text, thinking or refusal."""
         text = text_of(fields.get("text"))
         signature, redacted, id = fields.get("signature"), fields.get("redacted"), fields.get("id")
         if not text and signature is None and redacted is None:
             return
-        block = self._candidate(choice).prose(kind, fields.get("index"), id, not text and redacted is None)
+        block = self._candidate.prose(kind, fields.get("index"), id, not text and redacted is None)
         block.signature = signature if signature is not None else block.signature
         block.redacted = redacted if redacted is not None else block.redacted
         block.id = block.id or id
         delta = {"text": text or None, "signature": signature, "redacted": redacted}
-        self._route(self._piece(kind, choice, block), {k: v for k, v in delta.items() if v is not None})
+        self._route(self._piece(kind, block), {k: v for k, v in delta.items() if v is not None})
 
-    def call(self, choice: int, fields: dict[str, Any]) -> None:
+    def call(self, fields: dict[str, Any]) -> None:
         """A piece of a tool call; with `whole` the arguments are all of them."""
-        candidate = self._candidate(choice)
-        block = candidate.call(fields.get("index"), fields.get("id"), fields.get("name"))
+        block = self._candidate.call(fields.get("index"), fields.get("id"), fields.get("name"))
         block.name = fields.get("name") or block.name
         block.server = bool(fields.get("server")) or block.server
         block.signature = fields.get("signature") or block.signature
-        piece = self._piece("tool_call", choice, block)
+        piece = self._piece("tool_call", block)
         piece.ordinal = block.ordinal
         if piece.closed:
             return
@@ -152,12 +153,12 @@ class Order:
             if one.get("at") is None or one.get("arguments") is not None:  # pieces with places come again as a whole
                 self._route(piece, one)
 
-    def item(self, type: str, choice: int, fields: dict[str, Any]) -> None:
+    def item(self, type: str, fields: dict[str, Any]) -> None:
         """Media, or a native item."""
-        candidate = self._candidate(choice)
         key = fields.get("index")
-        block = (candidate.keys.get((type, key)) if key is not None else None) or candidate.new(type, key)
-        self._route(self._piece(type, choice, block), fields)
+        known = self._candidate.keys.get((type, key)) if key is not None else None
+        block = known or self._candidate.new(type, key)
+        self._route(self._piece(type, block), fields)
 
     def finish(self) -> None:
         """Everything that waits comes out, whole or not."""
@@ -171,30 +172,15 @@ class Order:
             if piece.held:
                 self._drop("a tool call without a name was dropped")
 
-    def has_calls(self, choice: int) -> bool:
-        """Whether a choice calls the client's own tools."""
-        candidate = self._candidates.get(choice)
-        return candidate is not None and any(b.type == "tool_call" and not b.server and b.name for b in candidate.blocks)
-
     @property
-    def choices(self) -> list[int]:
-        """The choices seen so far."""
-        return sorted(self._candidates)
+    def calls(self) -> bool:
+        """Whether the choice calls the client's own tools."""
+        return any(b.type == "tool_call" and not b.server and b.name for b in self._candidate.blocks)
 
-    def seen(self, choice: int) -> None:
-        """A choice exists, though it may have no content."""
-        self._candidate(choice)
-
-    def _candidate(self, choice: int) -> Candidate:
-        found = self._candidates.get(choice)
-        if found is None:
-            found = self._candidates[choice] = Candidate(None)
-        return found
-
-    def _piece(self, type: str, choice: int, block: Block) -> Piece:
+    def _piece(self, type: str, block: Block) -> Piece:
         found = self._live.get(id(block))
         if found is None or (found.closed and type != "tool_call"):  # a late piece of a closed text opens a new block
-            found = self._live[id(block)] = Piece(type, choice, block)
+            found = self._live[id(block)] = Piece(type, self.choice, block)
         return found
 
     def _route(self, piece: Piece, fields: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from engine import errors
+from engine.call.accumulate import MOST_CANDIDATES
 from engine.call.json import JsonError, loads
 from engine.plan import Served, ServedStream, Template
 from engine.serve.answer import MEDIA, Places, choice_view, complete_call, complete_media, native_usage
@@ -57,7 +58,7 @@ class Encoder:
         self._now = now
         self._make_id = make_id
         self._places = Places(served, True, self.report)
-        self._order = Order(self._write, self._close, self._places.warn)
+        self._orders: dict[int, Order] = {}
         self._start: dict[str, Any] = {}
         self._base: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
@@ -65,6 +66,7 @@ class Encoder:
         self._opened: dict[int, list[Piece]] = {}  # choice -> its blocks in wire order
         self._begun: set[int] = set()  # choices that had a chunk
         self._citations: list[dict[str, Any]] = []
+        self._media: set[str | None] = set()  # ids of the media that were written
         self._early: list[dict[str, Any]] = []  # citations that came before any text
 
     def feed(self, events: Iterable[Event]) -> bytes:
@@ -86,7 +88,8 @@ class Encoder:
     def _end(self) -> None:
         if not self.ended:
             self._begin()
-            self._order.finish()
+            for number in sorted(self._orders):
+                self._orders[number].finish()
             self.ended = True
             if self.stream.chunk is not None:
                 self._last_chunks()
@@ -110,39 +113,51 @@ class Encoder:
     def _event(self, kind: str, choice: int, fields: dict[str, Any]) -> None:
         if self.ended:
             return
-        if kind == "start":
-            self._start.update((k, v) for k, v in fields.items() if v is not None)
-        elif kind == "usage":
-            self._usage.update((k, v) for k, v in fields.items() if v is not None)
-        elif kind == "finish":
-            self._order.seen(choice)
-            if fields.get("reason"):
-                self._finishes[choice] = fields["reason"]
-        elif kind == "error":
-            self._fail(_error(fields))
-        elif kind == "end":
-            self._end()
-        elif choice and self.stream.chunk is None:
-            self._places.warn(f"{self._places.label} streams one choice; others were dropped")
-        else:
-            try:
+        try:
+            if kind == "start":
+                self._start.update((k, v) for k, v in fields.items() if v is not None)
+            elif kind == "usage":
+                self._usage.update((k, v) for k, v in fields.items() if v is not None)
+            elif kind == "error":
+                self._fail(_error(fields))
+            elif kind == "end":
+                self._end()
+            elif choice and "choices" not in self.stream.reads:
+                self._places.warn(f"{self._places.label} streams one choice; others were dropped")
+            elif kind == "finish":
+                self._order(choice)
+                if fields.get("reason"):
+                    self._finishes[choice] = fields["reason"]
+            else:
                 self._content(kind, choice, fields)
-            except errors.Error as error:
-                self._fail(error)
+        except errors.Error as error:
+            self._fail(error)
+
+    def _order(self, choice: int) -> Order:
+        found = self._orders.get(choice)
+        if found is None:
+            if len(self._orders) >= MOST_CANDIDATES:
+                raise errors.for_kind("limit")(f"the answer has more than {MOST_CANDIDATES} candidates")
+            found = self._orders[choice] = Order(choice, self._write, self._close, self._places.warn)
+        return found
 
     def _content(self, kind: str, choice: int, fields: dict[str, Any]) -> None:
         if kind in _PROSE:
             if (kind == "text" and fields.get("text")) or self._writes(kind, fields):
-                self._order.prose(kind, choice, fields)
+                self._order(choice).prose(kind, fields)
         elif kind == "tool_call" or kind == "tool_call_end":
             if self._places.fit({**fields, "type": "tool_call"}) is not None:
-                self._order.call(choice, {**fields, "whole": True} if kind == "tool_call_end" else fields)
+                self._order(choice).call({**fields, "whole": True} if kind == "tool_call_end" else fields)
         elif kind == "citation":
             self._citation(choice, fields)
         elif kind == "media":
+            self._media.add(fields.get("id"))
             self._item(str(fields.get("type")), choice, fields)
         elif kind == "native":
-            self._item("native", choice, {**fields, "type": "native", "dialect": self._dialect, "native": fields.get("data")})
+            data = fields.get("data")
+            if isinstance(data, dict) and isinstance(data.get("id"), str) and data["id"] in self._media:
+                return  # its medium was written as this item already
+            self._item("native", choice, {**fields, "type": "native", "dialect": self._dialect, "native": data})
         elif kind == "logprobs" and self.stream.chunk is not None and "logprobs" in self.stream.reads:
             self._begin()
             content = fields.get("content")
@@ -150,7 +165,7 @@ class Encoder:
 
     def _writes(self, kind: str, fields: dict[str, Any]) -> bool:
         """Whether a piece has a place. Signatures without one stay behind in silence: the words they sign do not."""
-        if kind == "refusal" or fields.get("text"):
+        if fields.get("text"):
             return self._places.fit({**fields, "type": kind}) is not None
         return kind in self.stream.writes and any(
             fields.get(n) and f"{kind}.{n}" in self.stream.reads for n in ("signature", "redacted")
@@ -158,7 +173,7 @@ class Encoder:
 
     def _item(self, type: str, choice: int, fields: dict[str, Any]) -> None:
         if self._places.fit({**fields, "type": type}) is not None:
-            self._order.item(type, choice, fields)
+            self._order(choice).item(type, fields)
 
     def _citation(self, choice: int, fields: dict[str, Any]) -> None:
         if choice == 0:
@@ -330,7 +345,7 @@ class Encoder:
 
     def _finish(self, choice: int) -> str:
         reason = self._finishes.get(choice) or "stop"
-        if reason == "stop" and self._order.has_calls(choice):
+        if reason == "stop" and choice in self._orders and self._orders[choice].calls:
             reason = "tool_calls"
         return self.served.finish.get(reason, reason)
 
@@ -353,7 +368,7 @@ class Encoder:
 
     def _last_chunks(self) -> None:
         usage = native_usage(self.served, self._usage)
-        choices = self._order.choices or [0]
+        choices = sorted(self._orders) or [0]
         for choice in choices:
             self._chunk(choice, [], finish=self._finish(choice), usage=usage if choice == choices[-1] else None)
         if self.stream.end is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from engine.plan import Served
-from engine.serve.answer import Places, choice_view, native_usage, part_view
+from engine.serve.answer import MEDIA, Places, choice_view, native_usage, part_view
 from engine.types import Choice, Report, Response
 
 
@@ -42,7 +42,11 @@ def write_reply(
 
 def _choice(served: Served, places: Places, choice: Choice, id: str) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
+    items = [p.native for p in choice.parts if p.type == "native" and isinstance(p.native, dict)]
+    whole = {item["id"] for item in items if isinstance(item.get("id"), str)}
     for part in choice.parts:
+        if part.type in MEDIA and part.id in whole and "native" in served.writes:
+            continue  # the native item it came with says it all
         number = len(parts)
         fitting = places.fit(part_view(part, item_id(id, number, part.type, part.id), number))
         if fitting is not None:

@@ -38,6 +38,8 @@ _KIN = {
     **{"quota": "rate_limit", "local_limit": "rate_limit", "unavailable": "overloaded", "deadline": "timeout"},
 }
 _PROSE = ("text", "thinking", "refusal")
+_OUTPUTS = {"citations": "citation", "logprobs": "logprobs", "finish": "finish"}
+_INNER = frozenset(("tool_result", "json", "native"))  # of requests only, or written as they came
 _CONTENT = {**{name: name for name in _PROSE}, "tool_calls": "tool_call"}
 
 
@@ -150,11 +152,12 @@ class _Serving:
                 return None
         replies = self.templates(REPLY)
         replies.template("reply", serve.value["reply"])
+        self.unread(serve.value["reply"])
         failures = self.templates(_ERROR)
         failures.template("error", serve.value["error"])
         if present(serve, "error_headers"):
             failures.template("error_headers", serve.value["error_headers"], "header")
-        stream = self.stream(failures) if present(serve, "stream") else None
+        stream = self.stream(replies, failures) if present(serve, "stream") else None
         find_key, signature = key_reader(serve.get("auth"), self.problems)
         if self.problems.errors:
             return None
@@ -232,14 +235,27 @@ class _Serving:
         found = {_CONTENT[name] for name in mentioned(*nodes) if name in _CONTENT}
         if any("parts(" in text for text in texts(*nodes)):
             table = {t.strip() for key in self.parts.value for t in key.split("|")}
-            found |= (table - self.elsewhere) | {"native"}
+            found |= table - self.elsewhere
+            if "native" in _keys(self.tree.get("response")):
+                found.add("native")
         for text in texts(*nodes):
             found.update(re.findall(r"where\('type', *'(\w+)'\)", text))
         return frozenset(found)
 
+    def unread(self, reply: Node) -> None:
+        """Report what a reply writes and no map reads back."""
+        told = {name: _CONTENT.get(name, _OUTPUTS.get(name)) for name in mentioned(reply)}
+        kinds = {kind for kind in told.values() if kind} | {
+            "media" if type in vocabulary.MEDIA_TYPES else type for type in self.writes(reply) if type not in _INNER
+        }
+        known = set(_keys(self.tree.get("response")))
+        for kind in sorted(kinds - known):
+            message = f"the reply writes `{kind}`, which `response` does not read"
+            self.problems.warn("unread-output", message, reply.key_mark or reply.mark)
+
     # --- streams ----------------------------------------------------------------------------------------------------
 
-    def stream(self, failures: Templates) -> Callable[[Functions], plan.ServedStream] | None:
+    def stream(self, replies: Templates, failures: Templates) -> Callable[[Functions], plan.ServedStream] | None:
         node = self.serve.value["stream"]
         forward = self.forward.stream
         if forward is None:
@@ -264,7 +280,7 @@ class _Serving:
         )
         writes = self.writes(body) if body is not None else frozenset(t for table in tables.values() for t in table)
         moments = [pair for key in ("open", "delta") for pair in (node.get(key) or _EMPTY).items()]
-        reads = self.reads(templates, *read, further=moments)
+        reads = self.reads(replies if same else templates, *read, further=moments)
         match = self.tree.get("stream", "match")
         whole = node.get("whole")
 
@@ -328,6 +344,17 @@ def mentioned(*nodes: Node) -> set[str]:
         if "{{" in text or " in " in text or "==" in text:
             found.update(pattern.findall(text))
     return found
+
+
+def _keys(node: Node | None) -> Iterator[str]:
+    """Every key of a tree of maps."""
+    if node is not None and node.is_list:
+        for child in node.value:
+            yield from _keys(child)
+    elif node is not None:
+        for key, child in node.items():
+            yield key
+            yield from _keys(child)
 
 
 def _text(node: Node, key: str) -> str | None:
