@@ -68,8 +68,9 @@ def _pattern(node: Node, problems: Problems, before: str = "") -> re.Pattern[str
     if len(pieces) != 2 or "{{" in pieces[0] + pieces[1]:
         problems.error("bad-expression", "a served key is written `{{ key }}`, with constant text around it", node.mark)
         return None
-    head = re.escape(f"{before} {pieces[0]}".strip()).replace("\\ ", r"\s+")
-    gap = r"\s+" if before and not pieces[0] else r"\s*" if before else ""
+    start = f"{before} {pieces[0]}" if before else pieces[0]
+    head = re.escape(start.strip()).replace("\\ ", r"\s+")
+    gap = r"\s+" if start.endswith(" ") else ""
     return re.compile(rf"{head}{gap}(\S+){re.escape(pieces[1])}", re.IGNORECASE)
 
 
