@@ -220,7 +220,7 @@ def _rates(given: Mapping[str, Any], report: Report | None) -> dict[str, Any]:
             made.setdefault(name, [{option: key, "usd": number(usd)} for key, usd in given[old].items()])
     if report is not None:
         known = {*TOKENS, *SERVICE_TIERS, "tiers", "batch", "modes", "off_peak", "multiply", "per_1k_searches", "per_image_by"}
-        known |= {old for names in UNITS.values() for old in names} | {old for old, _ in BY.values()} | {"windows"}
+        known |= {old for names in UNITS.values() for old in names} | {old for old, _ in BY.values()} | {"windows", "retires"}
         for key in given.keys() - known:
             report.leave(f"a rate that no counter measures: {key}")
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Collection
 from typing import Any
 
@@ -49,22 +50,52 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 def models(arguments: argparse.Namespace) -> int:
     """Models the catalog has facts of; a provider without facts shows its default model."""
+    from engine.accounting.selection import rates, select
+
     catalog = Catalog(arguments.catalog, arguments.override)
+    if arguments.provider and "/" in arguments.provider:
+        return _model(catalog, arguments)
+    given = vars(arguments)
+    filters = {key: given[key] for key in ("search", "operation", "input", "output", "capability", "context") if given[key]}
+    if arguments.max_price is not None:
+        filters["price"] = arguments.max_price
+    if arguments.deprecated:
+        filters["deprecated"] = arguments.deprecated == "only"
+    rows = [{"model": name, **facts} for name, facts in select(catalog, arguments.provider, **filters)]
+    known = {row["model"] for row in rows}
     ids = [catalog.resolve(arguments.provider)] if arguments.provider else catalog.provider_ids()
-    rows: list[dict[str, Any]] = []
-    for id in ids:
-        facts = catalog.models(id)
-        default = catalog.plan(id).default_model
-        names = list(facts) or ([default] if default else [])
-        rows += [{"model": f"{id}/{name}", "default": name == default, **facts.get(name, {})} for name in names]
+    defaults = {f"{id}/{name}" for id in ids if (name := catalog.plan(id).default_model)}
+    if not filters:
+        rows += [{"model": name} for name in sorted(defaults - known)]
+    rows = [{**row, "default": row["model"] in defaults} for row in rows]
     if arguments.json:
         print(dumps(rows, indent=2))
         return 0
-    limits = [[str(r.get("context") or ""), str(r.get("max_output") or "")] for r in rows]
-    cells = [[r["model"], *limit, "default" if r["default"] else ""] for r, limit in zip(rows, limits)]
-    table(["model", "context", "output", ""], cells)
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    cells = []
+    for row in rows:
+        price = rates(row, today)
+        window, longest = row.get("context") or row.get("max_input"), row.get("max_output")
+        ends = "deprecated" if row.get("deprecated") else f"until {row['retires']}" if row.get("retires") else ""
+        marks = " ".join(word for word in ("default" if row["default"] else "", ends) if word)
+        numbers = (window, longest, price.get("input"), price.get("output"))
+        cells.append([row["model"], *("" if n is None else str(n) for n in numbers), marks])
+    table(["model", "context", "output", "USD in", "USD out", ""], cells)
     print(f"{len(rows)} models", file=sys.stderr)
     return 0
+
+
+def _model(catalog: Catalog, arguments: argparse.Namespace) -> int:
+    """Everything known of one model. Of an unknown one nothing is: it can be called all the same."""
+    provider, variant, model = catalog.split(arguments.provider)
+    facts = catalog.facts.of(provider, model, variant)
+    if facts is not None:
+        print(dumps(facts, indent=2))
+        return 0
+    near = catalog.facts.near(provider, model)
+    hint = f"did you mean {provider}/{near}? " if near else ""
+    print(f"nothing is known of a model {provider}/{model}; {hint}it can be called all the same", file=sys.stderr)
+    return 1
 
 
 def table(head: list[str], rows: list[list[str]]) -> None:

@@ -61,8 +61,16 @@ def parser() -> argparse.ArgumentParser:
     providers.add_argument("--status", metavar="WORD", help="active, beta, discontinued, …")
     providers.add_argument("--json", action="store_true")
 
-    models = command("models", "listing.models", "list known models")
-    models.add_argument("provider", nargs="?", help="only this provider")
+    models = command("models", "listing.models", "list known models with their windows and prices (USD per million tokens)")
+    models.add_argument("provider", nargs="?", help="only this provider; provider/model shows everything known of one")
+    models.add_argument("--search", metavar="TEXT", help="only with this piece of text in the name")
+    models.add_argument("--operation", metavar="NAME", help="only for this operation")
+    models.add_argument("--input", action="append", default=[], metavar="WORD", help="only what reads this: text, image, audio, …")
+    models.add_argument("--output", action="append", default=[], metavar="WORD", help="only what writes this (repeatable)")
+    models.add_argument("--capability", action="append", default=[], metavar="FLAG", help="only with this flag (repeatable)")
+    models.add_argument("--context", type=int, metavar="N", help="only with a window of at least so many tokens")
+    models.add_argument("--max-price", type=float, metavar="USD", help="only up to this price of a million input tokens")
+    models.add_argument("--deprecated", choices=["no", "only"], help="no: served today; only: given up or retired")
     models.add_argument("--json", action="store_true")
 
     show = command("show", "show.show", "print a provider or dialect file, as written or resolved")
