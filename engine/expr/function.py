@@ -13,6 +13,11 @@ from typing import Any
 
 from engine.spec.node import Mark
 
+#: what stands in a tree and has no place: values, contexts, operators
+_ATOMS = frozenset(
+    (str, int, float, complex, bool, bytes, type(None), type(...))
+    + tuple(c for k in (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop) for c in k.__subclasses__())
+)
 _SCALARS = (str, int, float, bool, type(None), bytes)
 
 
@@ -76,6 +81,7 @@ class Unit:
 def _place(root: ast.AST, line: int) -> None:
     """Give every node below `root` a line. A node that has one was placed together with all it holds and is passed by."""
     todo: list[ast.AST] = [root]
+    name, constant, atoms = ast.Name, ast.Constant, _ATOMS
     while todo:
         node = todo.pop()
         fields = node.__dict__
@@ -84,12 +90,14 @@ def _place(root: ast.AST, line: int) -> None:
                 continue
             fields["lineno"] = fields["end_lineno"] = line
             fields["col_offset"] = fields["end_col_offset"] = 0
-            if node.__class__ is ast.Name or node.__class__ is ast.Constant:
+            kind = node.__class__
+            if kind is name or kind is constant:
                 continue
         for child in fields.values():
-            if child.__class__ is list:
-                todo.extend([x for x in child if isinstance(x, ast.AST)])
-            elif isinstance(child, ast.AST) and not isinstance(child, ast.expr_context):
+            kind = child.__class__
+            if kind is list:
+                todo += [x for x in child if x.__class__ not in atoms]
+            elif kind not in atoms:
                 todo.append(child)
 
 
