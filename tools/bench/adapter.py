@@ -3,7 +3,8 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ.get("LLMKIT_SOURCE", ""))
+if os.environ.get("LLMKIT_SOURCE"):  # a checkout; without it the installed wheel is measured
+    sys.path.insert(0, os.environ["LLMKIT_SOURCE"])
 
 import engine as lib
 from adapters import Base

@@ -16,12 +16,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 SECTIONS = ["import", "first", "sync", "async", "stream", "memory"]
 FLOORS = ["rawsock", "httpx", "aiohttp"]
+INSTALLED = ("import", "first")  # measured on the installed wheel, in clean environments
 
 
 def main() -> int:
@@ -51,9 +53,32 @@ def main() -> int:
         file.write(f"\nFLOORS = {FLOORS!r}\nPEERS = {peers!r}\nTRANSPORTS = []\n")
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment.update(LLMKIT_SOURCE=str(ROOT), BENCH_STAMP=arguments.stamp)
-    subprocess.run([str(python), "main.py", *arguments.sections], cwd=work, env=environment, check=True)
+    installed = [s for s in arguments.sections if s in INSTALLED]
+    if installed:
+        install(home, python, [*FLOORS, *peers])
+        without = {k: v for k, v in environment.items() if k != "LLMKIT_SOURCE"}
+        subprocess.run([str(python), "main.py", *installed], cwd=work, env=without, check=True)
+    if others := [s for s in arguments.sections if s not in INSTALLED]:
+        subprocess.run([str(python), "main.py", *others], cwd=work, env=environment, check=True)
     report(work / "results" / arguments.stamp, arguments.sections)
     return 0
+
+
+def install(home: Path, python: Path, peers: list[str]) -> None:
+    """A clean environment for each peer, as the judge's `size` section makes them: for the engine the wheel of this checkout."""
+    needs = {"rawsock": ["orjson"], "httpx": ["httpx", "orjson"], "aiohttp": ["aiohttp", "orjson"]}
+    uv = str(python.with_name("uv"))
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([uv, "build", "-q", "--wheel", "-o", folder, str(ROOT)], check=True)
+        wheel = next(Path(folder).glob("*.whl"))
+        needs["llmkit"] = [f"llmkit-engine[fast] @ {wheel.as_uri()}"]
+        for peer in peers:
+            target = home / "sizes" / f"venv-{peer}"
+            if peer in needs and (peer == "llmkit" or not target.exists()):
+                shutil.rmtree(target, ignore_errors=True)
+                subprocess.run([uv, "venv", "-q", "--python", str(python), str(target)], check=True)
+                subprocess.run([uv, "pip", "install", "-q", "--python", str(target / "bin" / "python"), *needs[peer]], check=True)
+                subprocess.run([str(target / "bin" / "python"), "-m", "compileall", "-q", str(target / "lib")], check=False)
 
 
 def report(folder: Path, sections: list[str]) -> None:
