@@ -17,6 +17,8 @@ _CONVERSATION = frozenset(("messages", "turns", "system", "system_parts"))
 _FIELDS = frozenset(CHAT.fields) - _CONVERSATION - {"system_plain", "has_tool_history", "prefill", "stream_options"}
 _KEPT = ("name", "cache", "extra")
 _BARE = {"role", "text"}
+_WHOLE = {"role", "parts"}
+_TEXT = {"type", "text"}
 
 
 def request_of(bindings: dict[str, Any], dialect: str) -> dict[str, Any]:
@@ -59,8 +61,17 @@ def _messages(bindings: dict[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def _message(item: dict[str, Any]) -> dict[str, Any]:
-    """A message with everything it says as parts, in the order models write them."""
-    parts: list[dict[str, Any]] = []
+    """A message with everything it says as parts, in the order models write them. `item` is taken over."""
+    parts: list[dict[str, Any]]
+    if item.keys() == _WHOLE:
+        parts = item["parts"]
+        if len(parts) == 1 and parts[0].keys() == _TEXT and parts[0]["type"] == "text":
+            return {"role": item["role"], "content": parts[0]["text"]}
+        for part in parts:
+            if "cache" in part or part["type"] == "tool_result":
+                _part(part)
+        return item
+    parts = []
     thinking, text = item.get("thinking"), item.get("text")
     if thinking:
         parts.append({"type": "thinking", "text": thinking})

@@ -41,8 +41,17 @@ def snaky(value: Any, opaque: frozenset[str], depth: int = 0) -> bool:
     if depth > _DEPTH:
         return False
     if value.__class__ is dict:
-        return any("_" in k or (k not in opaque and snaky(v, opaque, depth + 1)) for k, v in value.items())
-    return value.__class__ is list and any(snaky(v, opaque, depth + 1) for v in value)
+        for key, inner in value.items():
+            if "_" in key:
+                return True
+            kind = inner.__class__
+            if (kind is dict or kind is list) and key not in opaque and snaky(inner, opaque, depth + 1):
+                return True
+    elif value.__class__ is list:
+        for inner in value:
+            if inner.__class__ is dict and snaky(inner, opaque, depth + 1):
+                return True
+    return False
 
 
 def camel(value: Any, opaque: frozenset[str], depth: int = 0) -> Any:

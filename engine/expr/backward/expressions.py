@@ -35,6 +35,8 @@ class Expressions:
         self.names: dict[str, Shape] = dict(request.fields or {})
         self.dialect = dialects[-1] if dialects else ""
         self.forward = Forward(self.names, tables)
+        self.literals: set[str] = set()  # every text that some pattern knows
+        self.transforms = 0  # patterns that look into a text
         self._tabulated: dict[str, Pattern | None] = {}
 
     def one_part(self, value: Any) -> dict[str, Any]:
@@ -47,7 +49,7 @@ class Expressions:
         """A scalar: a constant, one hole, or text with holes."""
         text = node.value
         if text.__class__ is not str or "{{" not in text:
-            return constant(text)
+            return self.known(text)
         try:
             found = pieces(text)
         except ExpressionError:
@@ -59,6 +61,12 @@ class Expressions:
             return made
         return self.with_holes(found, scope)
 
+    def known(self, value: Any) -> Pattern:
+        """Exactly this value."""
+        if value.__class__ is str:
+            self.literals.add(value)
+        return constant(value)
+
     def hole(self, text: str, scope: Scope) -> Pattern | None:
         try:
             return self.invert(parse_expression(text), scope)
@@ -67,6 +75,7 @@ class Expressions:
 
     def with_holes(self, found: Sequence[tuple[str, int, bool]], scope: Scope) -> Pattern | None:
         """Text with holes: an anchored regular expression, each hole read in turn."""
+        self.transforms += 1
         expression, readers = "", []
         for piece, _, hole in found:
             if not hole:
@@ -99,7 +108,7 @@ class Expressions:
         """A pattern for the values an expression gives, or None if nothing can be read from them."""
         kind = tree[0]
         if kind == "const":
-            return constant(tree[1]) if tree[1] is not None else _NOTHING
+            return self.known(tree[1]) if tree[1] is not None else _NOTHING
         path = path_of(tree)
         if path is not None and path[0] != "tables":
             return self.path(path, scope)
@@ -206,6 +215,7 @@ class Expressions:
                     return MATCHED if soft(candidates[0]) else None
             return None
 
+        self.literals.update(v for v in values if v.__class__ is str)
         weak = None
         if len(readers) == 1 and len(readers[0][1]) > 1 and all(len(c) == 1 and c[0][0][-1] == "mode" for c in readers[0][1]):
             weak = readers[0][1][0][0][0][:-1]
@@ -292,6 +302,7 @@ class Expressions:
         if picked[0] == "filter" and picked[2] in ("first", "last") and picked[1][0] == "filter" and picked[1][2] == "where":
             where = picked[1]
             path = path_of(where[1])
+            self.transforms += 1
             if path is not None and len(where[3]) == 2 and all(a[0] == "const" for a in where[3]):
                 key, word = where[3][0][1], where[3][1][1]
                 target, field = _whole(path), tree[2]
@@ -354,6 +365,7 @@ class Expressions:
         if name == "default":
             literal = self.invert(args[0], scope)
             return either([literal, inner]) if literal is not None and not literal.binds else inner
+        self.transforms += 1
         undo = _UNDO.get(name)
         return _through(inner, undo) if undo is not None else None
 

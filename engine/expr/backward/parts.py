@@ -8,6 +8,7 @@ from typing import Any
 from engine.expr.backward.bindings import Pattern, join
 from engine.expr.backward.choose import Alternative, Choice, chooser
 from engine.expr.backward.names import path_of
+from engine.expr.backward.plain import PlainItems
 from engine.expr.backward.structure import Place, Structure
 from engine.spec.node import Node
 from engine.vocabulary import MEDIA_TYPES, PART
@@ -23,12 +24,19 @@ class PartTables(Structure):
 
     _tables: tuple[Node | None, ...] = ()
     _choose: Callable[[Any], Choice | None] | None = None
+    _plain: PlainItems | None = None
     _depth = 0
 
     def several_parts(self, items: list[Any]) -> list[dict[str, Any]]:
         """A list of wire items as parts. An item that only marks the part before it joins that part."""
         out: list[dict[str, Any]] = []
+        plain = self._plain
         for item in items:
+            if plain is not None and item.__class__ is dict and len(item) < 3:
+                recipe = plain.recipe(item)
+                if recipe is not None and not recipe.listed:
+                    out.append({"type": "text", recipe.target: item[recipe.source]})
+                    continue
             part, follows = self._read(item)
             if follows and out and out[-1]["type"] != "native" and "cache" not in out[-1]:
                 join(out[-1], {k: v for k, v in part.items() if k != "type"})
@@ -45,6 +53,12 @@ class PartTables(Structure):
         """Compile the tables now, so that their problems are found."""
         if self._choose is None:
             self._choose = chooser([a for table in self._tables if table is not None for a in self._entries(table)])
+            self._plain = PlainItems(self._bare, "part", self.literals, self.native_part)
+
+    def _bare(self, item: Any) -> Choice | None:
+        """What a bare text is; other parts have no recipes."""
+        best = self._choose(item) if self._choose is not None else None
+        return best if best is not None and best[3].types == ("text",) else None
 
     def _read(self, item: Any) -> tuple[dict[str, Any], bool]:
         best = None

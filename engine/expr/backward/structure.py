@@ -11,6 +11,7 @@ from engine.expr.backward.choose import Alternative, choice_of, chooser
 from engine.expr.backward.expressions import Expressions, all_keys, apart, constant
 from engine.expr.backward.names import CARRYING, Scope, Tree, free, path_of, shape_of
 from engine.expr.template import ExpressionError, parse_expression
+from engine.expr.backward.plain import PlainItems
 from engine.spec.node import Node
 from engine.vocabulary import ANY
 
@@ -330,10 +331,12 @@ class Structure(Expressions):
         return self._loop(found_loops)
 
     def _loop(self, loops: Sequence[_Loop]) -> Pattern | None:
+        before = self.transforms
         alternatives = self.loop_alternatives(loops)
         if not alternatives:
             return None
-        items = self.reader(alternatives, loops[0].into)
+        plain = loops[0].into in (("messages",), ("turns",))
+        items = self.reader(alternatives, loops[0].into, self.transforms > before and not plain)
         into = loops[0].into
         message = into in (("messages",), ("turns",))
 
@@ -378,10 +381,18 @@ class Structure(Expressions):
 
         return Pattern(match, deep=True, weak=unsure.pop() if len(unsure) == 1 else None)
 
-    def reader(self, alternatives: Sequence[Alternative], carrying: Path | None) -> Matcher:
+    def native_part(self, item: Any) -> dict[str, Any]:
+        return {"type": "native", "dialect": self.dialect, "data": item}
+
+    def reader(self, alternatives: Sequence[Alternative], carrying: Path | None, transforms: bool = True) -> Matcher:
         """Reads the items of a list. `carrying` is the list that takes an item no template fits, as a native one."""
         every = tuple(alternatives)
         choose, dialect = chooser(every), self.dialect
+        several = self.several_parts
+        vars = {a.var for a in every}
+        var = vars.pop() if len(vars) == 1 and every[0].into is not None and not transforms else None
+        plain = PlainItems(choose, var, self.literals, self.native_part) if var is not None else None
+        only = every[0].into
         native = carrying if carrying is not None and carrying[-1] in CARRYING else None
 
         def read(value: list[Any], bindings: Bindings) -> Match | None:
@@ -393,6 +404,23 @@ class Structure(Expressions):
             penalty = hits = 0
             flat = len(every) == 1 and len(value) > 1 and all(map(_flat, value))
             for item in value:
+                if plain is not None and item.__class__ is dict and len(item) < 3:
+                    recipe = plain.recipe(item)
+                    if recipe is not None:
+                        one = item[recipe.source]
+                        hits += 1
+                        if recipe.part is not None:
+                            element = {**recipe.part, recipe.target: one}
+                            if recipe.joins and previous is not None and previous.get("role") == recipe.base["role"]:
+                                previous["parts"].append(element)
+                                continue
+                            made = {**recipe.base, "parts": [element]}
+                            previous = made if recipe.joins else None
+                        else:
+                            made = {**recipe.base, recipe.target: several(one) if recipe.listed else one}
+                            previous = None
+                        lists.setdefault(only, []).append(made)
+                        continue
                 best = choose(item)
                 if best is None:
                     previous = None
