@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from engine.catalog import Catalog
@@ -210,7 +211,7 @@ def _show(rows: list[Row], seconds: float) -> None:
     for row in rows:
         first = row.target != above
         above = row.target
-        cost = [f"${row.cost}" if row.cost else ""] if priced else []
+        cost = [f"${Decimal(row.cost):.6f}" if row.cost else ""] if priced else []
         counts = [_cell(row.events or None), _cell(row.input_tokens), _cell(row.output_tokens), f"{row.ms:.1f}"]
         said = f"FAILED {row.error}" if row.error else row.said.replace("\n", " ")
         cells.append([row.dialect if first else "", row.target if first else "", row.step, *counts, *cost, said])
@@ -219,10 +220,11 @@ def _show(rows: list[Row], seconds: float) -> None:
         print(line if not width or len(line) <= width else line[: width - 1] + "…")
     failed = sum(1 for row in rows if row.error)
     tokens = f"{_sum(r.input_tokens for r in rows) or 0} tokens in, {_sum(r.output_tokens for r in rows) or 0} out"
+    spent = f", ${_sum(Decimal(r.cost) for r in rows if r.cost):.4f}" if priced else ""
     wires = len({row.dialect for row in rows if row.dialect})
     print(
         f"\n{wires} wire format{'s' if wires != 1 else ''}, {len(rows)} steps, {failed or 'none'} failed: "
-        f"{sum(r.events for r in rows)} events, {tokens}, {seconds:.1f} s"
+        f"{sum(r.events for r in rows)} events, {tokens}{spent}, {seconds:.1f} s"
     )
 
 
@@ -231,7 +233,9 @@ def _cell(value: int | None) -> str:
 
 
 def _next_steps(catalog: Catalog) -> None:
-    print("Every answer came over a real socket, in the provider's own wire format, from the examples of its spec.\n")
+    print(
+        "Every answer came over a real socket, in the provider's own wire format, from the examples of its spec: nothing was spent.\n"
+    )
     ready = list(_ready(catalog))
     if ready:
         print("A key or a local server is there. The same for real:")
