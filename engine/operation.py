@@ -11,7 +11,6 @@ Shareable between threads; rendering changes neither its arguments nor the opera
 from __future__ import annotations
 
 import time
-import uuid as _uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,9 @@ if TYPE_CHECKING:
 
 
 def _random_id(name: str | None = None) -> str:
-    return str(_uuid.uuid4())
+    from uuid import uuid4  # imported when needed: it costs some milliseconds of the first call
+
+    return str(uuid4())
 
 
 class Operation:

@@ -18,7 +18,7 @@ Query = Callable[[Any], Any]
 Map = Callable[..., None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Token:
     """A credential that must be made first: fetched by a call or signed locally (SPEC_LANGUAGE 9)."""
 
@@ -28,7 +28,7 @@ class Token:
     ttl: float | None = None  # seconds, of a jwt or of a call that states no expiry
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Auth:
     """How requests are signed. `scheme`: none bearer header query basic body sign any."""
 
@@ -41,7 +41,7 @@ class Auth:
     reads: tuple[str, ...] = ()  # every secret it reads
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Call:
     """One templated HTTP request (SPEC_LANGUAGE 4)."""
 
@@ -65,7 +65,7 @@ class Call:
     given: bool = False  # the URL's host is no text of the spec: a reply or a setting says it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Errors:
     """How a provider words its failures (SPEC_LANGUAGE 8). Queries are None where nothing is declared."""
 
@@ -81,7 +81,7 @@ class Errors:
     phrases: dict[str, tuple[str, ...]] = field(default_factory=dict)  # kind -> lower-case texts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Stream:
     framing: str = "sse"  # sse ndjson eventstream json_array raw
     data: str = "json"  # json text sse ndjson
@@ -90,7 +90,7 @@ class Stream:
     call: Call | None = None  # only if streaming uses another call
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class OperationPlan:
     """One operation of one provider with one combination of model patches, compiled."""
 
@@ -129,7 +129,7 @@ class OperationPlan:
     lacks: dict[str, str] = field(default_factory=dict)  # flag -> what is missing for its structural proof
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ServedStream:
     """How a served answer is streamed: one template for every event (`chunk`), or one per moment of a block."""
 
@@ -149,7 +149,7 @@ class ServedStream:
     writes: frozenset[str] = frozenset()  # part types with a place in it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Served:
     """One operation of a dialect spoken as a server: `serve` compiled beside the forward plan of the same tree.
 
@@ -177,7 +177,7 @@ class Served:
     accept: Callable[..., dict[str, Any]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Secret:
     """A declared credential: where it may be read from."""
 
@@ -188,7 +188,7 @@ class Secret:
     about: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Variable:
     """A declared setting that is not secret."""
 
@@ -202,7 +202,7 @@ class Variable:
     about: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ProviderPlan:
     """Who and where: what must be known of a provider before one of its operations is compiled."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -208,10 +207,12 @@ def status_kind(status: int | None) -> str:
 
 def page_text(text: str) -> str:
     """The readable words of a page: tags, scripts and styles removed, its title first if the body repeats nothing."""
+    from html import unescape
+
     text = text[:_SCANNED]
     title = _TITLE.search(text)
-    words = " ".join(html.unescape(_TAG.sub(" ", _HIDDEN.sub(" ", text))).split())
-    heading = " ".join(html.unescape(_TAG.sub(" ", title.group(1))).split()) if title else ""
+    words = " ".join(unescape(_TAG.sub(" ", _HIDDEN.sub(" ", text))).split())
+    heading = " ".join(unescape(_TAG.sub(" ", title.group(1))).split()) if title else ""
     if heading and heading.lower() not in words.lower():
         words = f"{heading}: {words}" if words else heading
     return words
