@@ -6,6 +6,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 
@@ -39,8 +40,16 @@ def encode_message(event: str, payload: bytes) -> bytes:
 
     Source: https://docs.aws.amazon.com/transcribe/latest/dg/streaming-setting-up.html (event stream encoding).
     """
+    headers = _headers(event)
+    prelude = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
+    message = prelude + struct.pack(">I", zlib.crc32(prelude)) + headers + payload
+    return message + struct.pack(">I", zlib.crc32(message))
+
+
+@lru_cache(256)
+def _headers(event: str) -> bytes:
     exception = event.endswith("Exception")
-    headers = b"".join(
+    return b"".join(
         _header(name, value)
         for name, value in (
             (":exception-type" if exception else ":event-type", event),
@@ -48,9 +57,6 @@ def encode_message(event: str, payload: bytes) -> bytes:
             (":message-type", "exception" if exception else "event"),
         )
     )
-    prelude = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
-    message = prelude + struct.pack(">I", zlib.crc32(prelude)) + headers + payload
-    return message + struct.pack(">I", zlib.crc32(message))
 
 
 def _header(name: str, value: str) -> bytes:

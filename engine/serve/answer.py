@@ -10,9 +10,9 @@ from engine.call.json import dumps
 from engine.plan import Served
 from engine.types import Part, Report, Usage
 
+PROSE = ("text", "thinking", "refusal")
 MEDIA = frozenset(("image", "audio", "video", "document"))
 _FALLBACK = ("refusal", "json")  # written as text where they have no place
-_PROSE = ("text", "thinking", "refusal")
 _FIELDS = tuple(name for name in Part.__slots__ if name not in ("citations", "native", "dialect"))
 
 
@@ -112,7 +112,7 @@ def choice_view(
 ) -> dict[str, Any]:
     """A choice: its parts in order, and the views that short wires write. `finish` is native."""
     view: dict[str, Any] = {"index": index, "parts": parts, "finish": finish, "citations": citations or None}
-    for kind in _PROSE:
+    for kind in PROSE:
         texts = [part["text"] for part in parts if part["type"] == kind and part.get("text")]
         view[kind] = "".join(texts) if texts else None
     view["tool_calls"] = [part for part in parts if part["type"] == "tool_call" and not part.get("server")] or None

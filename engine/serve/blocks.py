@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.call.block import Block, Candidate
-from engine.call.json import dumps
+from engine.call.json import JsonError, dumps, loads
 from engine.call.outputs import text_of
+from engine.serve.answer import MEDIA, PROSE, complete_media
 
 _MARKS = re.compile(r'["\\{}\[\]]')
 
@@ -21,7 +22,7 @@ _MARKS = re.compile(r'["\\{}\[\]]')
 class Piece:
     """One block as it is written. `view` is what templates see of it; `block` the canonical one it comes from."""
 
-    __slots__ = ("block", "choice", "closed", "done", "held", "ordinal", "pieces", "scan", "type", "view")
+    __slots__ = ("block", "choice", "closed", "done", "held", "made", "ordinal", "pattern", "pieces", "scan", "type", "view")
 
     def __init__(self, type: str, choice: int, block: Block) -> None:
         self.type = type
@@ -31,9 +32,11 @@ class Piece:
         self.pieces: list[str] = []  # text, argument text or base64 sent so far
         self.ordinal = 0  # of a call: its place among the calls of its choice
         self.held: list[dict[str, Any]] = []  # deltas of a call that has no name yet
+        self.made: str | None = None  # the id of a call that came without
         self.done = False  # a call known to be whole
         self.closed = False
         self.scan = Braces()
+        self.pattern: Any = None  # of its frames, once learnt; False where they differ by more than their text
 
     @property
     def complete(self) -> bool:
@@ -44,6 +47,44 @@ class Piece:
     def text(self) -> str:
         """All that was sent."""
         return "".join(self.pieces)
+
+    def begin(self, number: int, item_id: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """The view of a block that opens as the `number`th of its choice."""
+        block = self.block
+        view: dict[str, Any] = {"type": self.type, "index": number, "number": number, "open": True, "item_id": item_id}
+        if self.type == "tool_call":
+            view.update(id=block.id or self.made, name=block.name, given_id=block.id or self.made)
+            if block.server:
+                view["server"] = True
+            if block.signature is not None:
+                view["signature"] = block.signature
+        elif self.type in PROSE:
+            if block.id is not None:
+                view["id"] = block.id
+            if fields.get("redacted") is not None:
+                view["redacted"] = fields["redacted"]
+        elif self.type == "native":
+            view.update(dialect=fields.get("dialect"), native=fields.get("native"))
+        self.view = view
+        return view
+
+    def told(self, citations: list[dict[str, Any]]) -> dict[str, Any]:
+        """The view with all that was sent so far; sources stand with text."""
+        view = self.view
+        assert view is not None
+        view["open"] = not self.closed
+        if self.type == "tool_call":
+            view["arguments_json"] = text = self.text.strip() or "{}"
+            view["arguments"] = _parsed(text)
+        elif self.type in PROSE:
+            view["text"] = self.text
+            if self.type == "text" and citations:
+                view["citations"] = citations
+        elif self.type in MEDIA:
+            if self.pieces:
+                view["data"] = self.text
+            complete_media(view)
+        return view
 
     def arguments(self, fields: dict[str, Any]) -> str:
         """The argument text of an event that has not been sent yet."""
@@ -58,6 +99,13 @@ class Piece:
         if value.__class__ is str and value.startswith(sent):
             return str(value[len(sent) :])
         return dumps(value).decode() if not sent and value.__class__ is not str else ""
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return loads(text)
+    except JsonError:
+        return text
 
 
 class Braces:
@@ -152,6 +200,30 @@ class Order:
         for one in (*held, fields):
             if one.get("at") is None or one.get("arguments") is not None:  # pieces with places come again as a whole
                 self._route(piece, one)
+
+    def more(self, kind: str, fields: dict[str, Any]) -> str | None:
+        """The text of an event that only goes on with the block that is open, which is most of a stream; else None."""
+        piece = self.open
+        if piece is None or piece.type != kind or self.pending or fields.get("signature") is not None:
+            return None
+        index, candidate = fields.get("index"), self._candidate
+        block = candidate.blocks[-1] if index is None else candidate.keys.get((kind, index))
+        if block is not piece.block or fields.get("id") is not None:
+            return None
+        if kind == "tool_call":
+            text = fields.get("arguments")
+            further: tuple[str, ...] = ("name", "full_arguments", "at", "server")
+        else:
+            text = fields.get("text")
+            further = ("redacted", "full")
+            if block.signature is not None or block.redacted is not None:
+                return None
+        if text.__class__ is not str or not text:
+            return None
+        for name in further:
+            if fields.get(name) is not None:
+                return None
+        return str(text)
 
     def item(self, type: str, fields: dict[str, Any]) -> None:
         """Media, or a native item."""

@@ -7,16 +7,15 @@ from typing import Any
 
 from engine import errors
 from engine.call.accumulate import MOST_CANDIDATES
-from engine.call.json import JsonError, loads
 from engine.plan import Served, ServedStream, Template
-from engine.serve.answer import MEDIA, Places, choice_view, complete_call, complete_media, native_usage
+from engine.serve.answer import MEDIA, PROSE, Places, choice_view, complete_media, native_usage
 from engine.serve.blocks import Order, Piece
 from engine.serve.failure import error_fields
-from engine.serve.frames import Wire
+from engine.serve.frames import Pattern, Recorder, Wire
 from engine.serve.reply import base_context, item_id, random_id
 from engine.types import Event, Report
 
-_PROSE = ("text", "thinking", "refusal")
+_PIECES = frozenset((*PROSE, "tool_call"))
 _DELTAS = ("text", "signature", "redacted")
 
 
@@ -72,7 +71,9 @@ class Encoder:
     def feed(self, events: Iterable[Event]) -> bytes:
         """The bytes of some more events. `error` ends the stream with an error frame, `end` ends it."""
         for event in events:
-            self._event(event.kind, event.choice, event.fields)
+            kind = event.kind
+            if kind not in _PIECES or not self._more(kind, event.choice, event.fields):
+                self._event(kind, event.choice, event.fields)
         return self._wire.drain()
 
     def end(self) -> bytes:
@@ -142,7 +143,7 @@ class Encoder:
         return found
 
     def _content(self, kind: str, choice: int, fields: dict[str, Any]) -> None:
-        if kind in _PROSE:
+        if kind in PROSE:
             if (kind == "text" and fields.get("text")) or self._writes(kind, fields):
                 self._order(choice).prose(kind, fields)
         elif kind == "tool_call" or kind == "tool_call_end":
@@ -211,7 +212,7 @@ class Encoder:
             delta: dict[str, Any] = {"arguments_json": more}
             if fields.get("signature") is not None:
                 view["signature"] = delta["signature"] = fields["signature"]
-        elif type in _PROSE:
+        elif type in PROSE:
             delta = fields
             text = fields.get("text")
             if text:
@@ -226,33 +227,44 @@ class Encoder:
             delta = fields
         self._delta(piece, type, view, delta, first)
 
+    def _more(self, kind: str, choice: int, fields: dict[str, Any]) -> bool:
+        """Write a piece of the block that is open without rendering its frame anew. False if it is more than that."""
+        order = self._orders.get(choice)
+        piece = order.open if order is not None else None
+        if order is None or piece is None or piece.pattern is False or self.ended:
+            return False
+        text = order.more(kind, fields)
+        if text is None:
+            return False
+        if kind not in self.stream.whole:
+            if piece.pattern is None:
+                piece.pattern = self._learn(piece) or False
+                if piece.pattern is False:
+                    return False
+            self._wire.repeat(piece.pattern, text)
+        piece.pieces.append(text)
+        return True
+
+    def _learn(self, piece: Piece) -> Pattern | None:
+        """What the frames of a block have in common."""
+        wire, recorder = self._wire, Recorder(self._wire)
+        name = "arguments_json" if piece.type == "tool_call" else "text"
+        self._wire = recorder  # type: ignore[assignment]
+        try:
+            assert piece.view is not None
+            self._delta(piece, piece.type, piece.view, {name: recorder.sample}, False)
+        finally:
+            self._wire = wire
+        return recorder.pattern()
+
     def _open(self, piece: Piece, fields: dict[str, Any]) -> None:
         blocks = self._opened.setdefault(piece.choice, [])
         block, number = piece.block, len(blocks)
         blocks.append(piece)
-        view: dict[str, Any] = {
-            "type": piece.type,
-            "index": number,
-            "number": number,
-            "open": True,
-            "item_id": item_id(self._base["id"], number, piece.type, block.id),
-        }
         if piece.type == "tool_call":
-            view.update(id=block.id or "call_" + self._make_id()[:24], name=block.name, given_id=block.id)
-            view["given_id"] = view["id"]
-            if block.server:
-                view["server"] = True
-            if block.signature is not None:
-                view["signature"] = block.signature
+            piece.made = "call_" + self._make_id()[:24] if block.id is None else None
             piece.ordinal = sum(1 for p in blocks[:-1] if p.type == "tool_call")
-        elif piece.type in _PROSE:
-            if block.id is not None:
-                view["id"] = block.id
-            if fields.get("redacted") is not None:
-                view["redacted"] = fields["redacted"]
-        elif piece.type == "native":
-            view.update(dialect=fields.get("dialect"), native=fields.get("native"))
-        piece.view = view
+        view = piece.begin(number, item_id(self._base["id"], number, piece.type, block.id), fields)
         self._moment(self.stream.open, piece, view)
         if piece.type == "text" and self._early:
             early, self._early = self._early, []
@@ -269,7 +281,7 @@ class Encoder:
                     part.update(id=view["id"], name=view["name"], given_id=view["id"])
                 elif len(delta) == 1 and not delta["arguments_json"]:
                     return
-            elif type in _PROSE:
+            elif type in PROSE:
                 part = {"type": type, "text": "", **{k: v for k, v in delta.items() if k in _DELTAS and v is not None}}
             else:
                 part = {**view, **{k: v for k, v in delta.items() if v is not None}}
@@ -290,23 +302,7 @@ class Encoder:
 
     def _final(self, piece: Piece) -> dict[str, Any]:
         """What is known of a block now: its text, its arguments."""
-        view = piece.view
-        assert view is not None
-        view["open"] = not piece.closed
-        if piece.type == "tool_call":
-            text = piece.text.strip() or "{}"
-            view["arguments_json"] = text
-            view["arguments"] = _parsed(text)
-            complete_call(view)
-        elif piece.type in _PROSE:
-            view["text"] = piece.text
-            if piece.type == "text" and self._citations and piece.choice == 0:
-                view["citations"] = self._citations
-        elif piece.type in MEDIA:
-            if piece.pieces:
-                view["data"] = "".join(piece.pieces)
-            complete_media(view)
-        return view
+        return piece.told(self._citations if piece.choice == 0 else [])
 
     def _template(self, table: dict[str, Template], type: str) -> Template | None:
         found = table.get(type)
@@ -385,10 +381,3 @@ def _error(fields: Mapping[str, Any]) -> errors.Error:
     kind = fields.get("kind")
     made = errors.for_kind(kind if kind in errors.KINDS else "server")
     return made(str(fields.get("message") or ""), code=fields.get("code"), param=fields.get("param"))
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return loads(text)
-    except JsonError:
-        return text

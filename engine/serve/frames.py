@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.call.encode import encode_message
 from engine.call.json import dumps
@@ -14,6 +14,50 @@ CONTENT_TYPES = {
     "eventstream": "application/vnd.amazon.eventstream",
     "json_array": "application/json",
 }
+
+
+#: survives no filter of a template unchanged but by being written as it is
+_SAMPLE = ' \n"Ab/%7E{ß}€ '
+_NUMBER = 918273645546372
+
+
+class Pattern(NamedTuple):
+    """The bytes of a frame around the one text that changes from piece to piece of a block."""
+
+    name: str | None
+    pieces: tuple[bytes, bytes, bytes]  # before the number, before the text, after it
+    numbered: bool
+
+
+class Recorder:
+    """Stands in for a Wire while a frame is rendered with a sample text, to learn what surrounds the text."""
+
+    __slots__ = ("_bodies", "_wire")
+
+    sample = _SAMPLE
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._bodies: list[tuple[str | None, Any]] = []
+
+    def put(self, name: str | None, body: Any) -> None:
+        """Like `Wire.put`, but nothing is written."""
+        if body is not None:
+            self._bodies.append((name, body))
+
+    def pattern(self) -> Pattern | None:
+        """The pattern, if one frame was put and the sample stands in it once, as it is."""
+        if len(self._bodies) != 1:
+            return None
+        name, body = self._bodies[0]
+        data = dumps(self._wire.headed(name, body, _NUMBER))
+        before, *after = data.split(dumps(_SAMPLE))
+        if len(after) != 1:
+            return None
+        head, *middle = before.split(b"%d" % _NUMBER)
+        if len(middle) > 1 or b"%d" % _NUMBER in after[0]:
+            return None
+        return Pattern(name, (head, b"".join(middle), after[0]), bool(middle))
 
 
 class Wire:
@@ -30,15 +74,21 @@ class Wire:
 
     def put(self, name: str | None, body: Any) -> None:
         """One frame; nothing for a body that is nothing. A named one carries its name where the dialect has a field for it."""
-        if body is None:
-            return
-        stream, framing = self._stream, self._framing
-        if name is not None and stream.match is not None and framing != "eventstream":
-            head: dict[str, Any] = {stream.match: name}
-            if stream.number is not None:
-                head[stream.number] = self._count
-            body = {**head, **body}
-        data = dumps(body)
+        if body is not None:
+            self.write(name, dumps(self.headed(name, body, self._count)))
+
+    def headed(self, name: str | None, body: Any, count: int) -> Any:
+        """The body with the name and number of its frame, where the dialect has fields for them."""
+        stream = self._stream
+        if name is None or stream.match is None or self._framing == "eventstream":
+            return body
+        if stream.number is not None:
+            return {stream.match: name, stream.number: count, **body}
+        return {stream.match: name, **body}
+
+    def write(self, name: str | None, data: bytes) -> None:
+        """The bytes of a body in its frame."""
+        framing = self._framing
         if framing == "sse":
             frame = b"event: %s\ndata: %s\n\n" % (name.encode(), data) if name else b"data: %s\n\n" % data
         elif framing == "eventstream":
@@ -49,6 +99,12 @@ class Wire:
             frame = data + b"\n"
         self._out.append(frame)
         self._count += 1
+
+    def repeat(self, pattern: Pattern, text: str) -> None:
+        """A frame like the one a pattern was learnt from, around another text."""
+        head, middle, tail = pattern.pieces
+        number = b"%d" % self._count if pattern.numbered else b""
+        self.write(pattern.name, b"".join((head, number, middle, dumps(text), tail)))
 
     def close(self, complete: bool) -> None:
         """The last bytes: the end mark of a complete stream, the bracket of an array."""
