@@ -68,6 +68,7 @@ REPLY = Shape(
 )
 STREAM = Shape({**(REPLY.fields or {}), "first": vocabulary.BOOL, "block": vocabulary.PART, "delta": _DELTA, "reply": ANY})
 _PATH = re.compile(r"\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*(?:$|\|\||&&)")
+_TOTALS = frozenset(("input_tokens", "output_tokens", "total_tokens"))  # finer counters may be ones only the provider knows
 _CHOICES = re.compile(r"\s*(\w+)\s+in\s+choices\s*\Z")
 
 
@@ -130,8 +131,8 @@ class _Serving:
         self.parts = Node(entries, (parts or _EMPTY).mark)
         self.elsewhere = {t.strip() for k, v in entries.items() if v.value == [] for t in k.split("|")}
 
-    def templates(self, names: Shape) -> Templates:
-        """Templates that know some names; every group has its own parts function, as what they read differs."""
+    def templates(self, names: Shape, parts: bool = True) -> Templates:
+        """Templates that know some names; what each group reads is told apart, so each has its own parts function."""
         tables = self.tree.get("tables")
         made = Templates(
             self.unit,
@@ -140,7 +141,7 @@ class _Serving:
             tables=tables.plain() if tables is not None else {},
             label=f"{self.dialect}: {self.forward.name}",
         )
-        if self.parts.value:
+        if parts and self.parts.value:
             made.parts(self.parts)
         return made
 
@@ -153,7 +154,7 @@ class _Serving:
         replies = self.templates(REPLY)
         replies.template("reply", serve.value["reply"])
         self.unread(serve.value["reply"])
-        failures = self.templates(_ERROR)
+        failures = self.templates(_ERROR, parts=False)
         failures.template("error", serve.value["error"])
         if present(serve, "error_headers"):
             failures.template("error_headers", serve.value["error_headers"], "header")
@@ -197,7 +198,7 @@ class _Serving:
             match = _PATH.match(str(node.value)) if node.value is not None else None
             if match is not None:
                 found.append((counter, tuple(match[1].split("."))))
-            elif node.value is not None:
+            elif node.value is not None and counter in _TOTALS:
                 message = f"`{counter}` begins with no plain path, so a served answer cannot say it"
                 self.problems.warn("counter-without-path", message, node.mark)
         return tuple(found)

@@ -51,6 +51,7 @@ _REPORTERS = (
     "engine.spec.validate",
     "engine.spec.compile.reported",
     "engine.spec.compile.mapping",
+    "engine.spec.compile.serve",
     "engine.expr.query",
     "engine.expr.template.rules",
     "engine.spec.rules",
@@ -101,19 +102,38 @@ def check_provider(catalog: Library, id: str, file: Node, problems: Problems) ->
     spec = Spec(id, file, tree, operations, frozenset(examples), catalog.provider_ids(), aliases)
     for rule in NAMES:
         import_module(f"engine.spec.rules.{rule.replace('-', '_')}").check(spec, problems)
+    for name, whole in operations.items():
+        if file.get(name, "serve") is not None:  # what it inherits was checked where it was written
+            _check_served(catalog, id, tree, name, whole, problems)
 
 
 def check_dialect(catalog: Library, id: str, file: Node, tree: Node, problems: Problems) -> None:
     """Compile a dialect as a provider with nothing but that dialect would, so that a wrong one is found alone."""
     from engine.spec.compile.operation import compile_operation
     from engine.spec.compile.provider import provider_plan
+    from engine.spec.compile.serve import compile_served
     from engine.spec.node import node_of
 
     operation = file.get("operation")
     if operation is None or operation.value not in OPERATIONS:
         return  # the schema has said so
     root = node_of({"name": id, "base_url": "https://localhost"})
-    compile_operation(provider_plan(id, root, problems), root, str(operation.value), tree, (id,), problems, catalog.maps)
+    who = provider_plan(id, root, problems)
+    forward = compile_operation(who, root, str(operation.value), tree, (id,), problems, catalog.maps)
+    if forward is not None:
+        compile_served(id, forward, tree, problems)
+
+
+def _check_served(catalog: Library, id: str, root: Node, operation: str, tree: Node, problems: Problems) -> None:
+    """Compile what a provider changes in `serve`; its forward side is compiled, and reported, apart."""
+    from engine.spec.compile.operation import compile_operation
+    from engine.spec.compile.provider import provider_plan
+    from engine.spec.compile.serve import compile_served
+
+    apart = Problems()
+    forward = compile_operation(provider_plan(id, root, apart), root, operation, tree, (id,), apart, catalog.maps)
+    if forward is not None:
+        compile_served(id, forward, tree, problems)
 
 
 def rules() -> dict[str, str]:
