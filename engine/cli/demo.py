@@ -233,9 +233,7 @@ def _cell(value: int | None) -> str:
 
 
 def _next_steps(catalog: Catalog) -> None:
-    print(
-        "Every answer came over a real socket, in the provider's own wire format, from the examples of its spec: nothing was spent.\n"
-    )
+    print("Every answer came over a real socket, in the provider's own wire format, from its spec's examples: nothing was spent.\n")
     ready = list(_ready(catalog))
     if ready:
         print("A key or a local server is there. The same for real:")
