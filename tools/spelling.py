@@ -8,7 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 _EMPTY: tuple[Any, ...] = (None, [], {}, "")
-_RENAMED = {"max_completion_tokens": "max_tokens", "functions": "tools", "parameters": "parametersJsonSchema", "responseSchema": "responseJsonSchema"}
+_RENAMED = {
+    "max_completion_tokens": "max_tokens",
+    "functions": "tools",
+    "parameters": "parametersJsonSchema",
+    "responseSchema": "responseJsonSchema",
+}
 #: settings that say what is so anyway
 _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "stream": (False,),

@@ -73,10 +73,13 @@ def _reader(
     chat = operation in ("chat", "count_tokens")
 
     def accept(given: Any, report: Report | None = None) -> dict[str, Any]:
-        if opaque is not None and snaky(given, opaque):
-            given = camel(given, opaque)
         bindings: Bindings = {}
-        match = body(given, bindings)
+        try:
+            if opaque is not None and snaky(given, opaque):
+                given = camel(given, opaque)
+            match = body(given, bindings)
+        except RecursionError:
+            match = None  # nested as no request is
         if match is None:
             bindings = {}
             left = given

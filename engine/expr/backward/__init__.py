@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.expr.backward.bindings import Bindings, Match, Matcher
+from engine.expr.backward.lists import Place
 from engine.expr.backward.params import Parameters, Taker
-from engine.expr.backward.structure import Place
 from engine.spec.node import Node
 from engine.spec.problem import Problems
 from engine.vocabulary import Shape

@@ -62,15 +62,15 @@ def bind(bindings: Bindings, path: Path, value: Any) -> bool:
 def join(into: Bindings, new: Bindings, texts: bool = False) -> bool:
     """`new` joined into `into`, in place; False where they disagree. With `texts` two texts follow each other."""
     for key, value in new.items():
-        old = into.get(key)
+        old: Any = into.get(key)
         if old is None:
             into[key] = value
         elif old.__class__ is dict and value.__class__ is dict:
             if not join(old, value, texts):
                 return False
-        elif (old.__class__ is list and value.__class__ is list) or (
-            texts and key == "text" and old.__class__ is str and value.__class__ is str
-        ):
+        elif old.__class__ is list and value.__class__ is list:
+            into[key] = [*old, *value]
+        elif texts and key == "text" and isinstance(old, str) and isinstance(value, str):
             into[key] = old + value
         elif old != value:
             return False

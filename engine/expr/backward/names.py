@@ -153,3 +153,13 @@ def children(tree: Tree) -> list[Tree]:
     if kind == "map":
         return [value for _, value in rest[0]]
     return [child for child in rest if child.__class__ is list]
+
+
+def within(tree: Tree) -> list[Tree]:
+    """A tree and all it is made of."""
+    out, todo = [], [tree]
+    while todo:
+        at = todo.pop()
+        out.append(at)
+        todo.extend(children(at))
+    return out

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.expr.backward.bindings import Bindings, Pattern
+from engine.expr.backward.lists import Place
 from engine.expr.backward.parts import PartTables
-from engine.expr.backward.structure import Place
 from engine.spec.node import Node
 
 #: (leftover of the body, bindings) -> what is still left
@@ -41,6 +41,8 @@ class Parameters(PartTables):
                 if path[0] in left and _said(bindings, name, left[path[0]], words, pattern, accepted):
                     left = {k: v for k, v in left.items() if k != path[0]}
             for name, path, words, pattern in nested:
+                if path[0] not in left:
+                    continue
                 value = _at(left, path)
                 if value is not _MISSING and _said(bindings, name, value, words, pattern, accepted):
                     left = _without(left, path)

@@ -7,13 +7,13 @@ from typing import Any
 
 from engine.expr.backward.bindings import Pattern, join
 from engine.expr.backward.choose import Alternative, Choice, chooser
+from engine.expr.backward.lists import Place
 from engine.expr.backward.names import path_of
 from engine.expr.backward.plain import PlainItems
-from engine.expr.backward.structure import Place, Structure
+from engine.expr.backward.structure import Structure
 from engine.spec.node import Node
 from engine.vocabulary import MEDIA_TYPES, PART
 
-MAX_DEPTH = 16
 _SCOPE = {"part": PART}
 #: a media part says where its content lies
 _CONTENT = ("data", "uri", "url", "file_id", "id", "text")
@@ -25,7 +25,6 @@ class PartTables(Structure):
     _tables: tuple[Node | None, ...] = ()
     _choose: Callable[[Any], Choice | None] | None = None
     _plain: PlainItems | None = None
-    _depth = 0
 
     def several_parts(self, items: list[Any]) -> list[dict[str, Any]]:
         """A list of wire items as parts. An item that only marks the part before it joins that part."""
@@ -61,13 +60,7 @@ class PartTables(Structure):
         return best if best is not None and best[3].types == ("text",) else None
 
     def _read(self, item: Any) -> tuple[dict[str, Any], bool]:
-        best = None
-        if self._choose is not None and self._depth < MAX_DEPTH:
-            self._depth += 1
-            try:
-                best = self._choose(item)
-            finally:
-                self._depth -= 1
+        best = self._choose(item) if self._choose is not None else None
         if best is None:
             if item.__class__ is str:
                 return {"type": "text", "text": item}, False

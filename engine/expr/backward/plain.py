@@ -85,7 +85,11 @@ class PlainItems:
         made, spliced = found
         parts = made.get("parts")
         if parts is not None:
-            if parts.__class__ is not list or len(parts) != 1 or any(v.__class__ is not str for k, v in made.items() if k != "parts"):
+            if (
+                parts.__class__ is not list
+                or len(parts) != 1
+                or any(v.__class__ is not str for k, v in made.items() if k != "parts")
+            ):
                 return None
             base, inner = {k: v for k, v in made.items() if k != "parts"}, parts[0]
         else:
@@ -105,8 +109,10 @@ class PlainItems:
             return None
         made = found[0]
         targets = [k for k, v in made.items() if v == [self._native(probe)]]
-        if len(targets) != 1 or targets[0] not in PART_LISTS or any(
-            v.__class__ is not str for k, v in made.items() if k != targets[0]
+        if (
+            len(targets) != 1
+            or targets[0] not in PART_LISTS
+            or any(v.__class__ is not str for k, v in made.items() if k != targets[0])
         ):
             return None
         return Recipe(source, {k: v for k, v in made.items() if k != targets[0]}, targets[0], True)

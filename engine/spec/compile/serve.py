@@ -10,6 +10,7 @@ from engine import plan, vocabulary
 from engine.errors import KINDS
 from engine.expr.function import Unit
 from engine.expr.template import Templates
+from engine.serve.accept import compile_accept
 from engine.spec.compile.call import Functions, present
 from engine.spec.compile.serve_auth import key_reader
 from engine.spec.node import Node
@@ -162,6 +163,7 @@ class _Serving:
         find_key, signature = key_reader(serve.get("auth"), self.problems)
         if self.problems.errors:
             return None
+        accepting = compile_accept(self.tree, self.forward.dialects, self.problems, self.forward.name)
         functions = self.unit.build()
         return plan.Served(
             dialect=self.dialect,
@@ -179,6 +181,8 @@ class _Serving:
             codes=self.codes(),
             reads=self.reads(replies, serve.value["reply"]),
             writes=self.writes(serve.value["reply"]),
+            route=accepting.route,
+            accept=accepting.accept,
         )
 
     # --- tables, turned around --------------------------------------------------------------------------------------

@@ -1,0 +1,93 @@
+"""Mappings read backwards: the matcher, and what may be said of one of its keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.expr.backward.bindings import MATCHED, UNSURE, Bindings, Match, Matcher, Path, Pattern, found, weight
+
+
+def mapping_matcher(constants: dict[str, tuple[Any, ...]], readers: dict[str, Matcher | None], closed: frozenset[str]) -> Matcher:
+    """The matcher of a mapping."""
+    expected = len(constants)
+    get_reader = readers.get
+    no_constants = not constants
+
+    def match(value: Any, bindings: Bindings) -> Match | None:
+        if value.__class__ is not dict:
+            return None
+        hits = penalty = known = 0
+        left: dict[str, Any] | None = None
+        for key, one in value.items():
+            if one is None:
+                continue
+            reader = get_reader(key)
+            if reader is not None:
+                fits = reader(one, bindings)
+                if fits is not None:
+                    hits += 1
+                    if fits is MATCHED:
+                        continue
+                    penalty += fits[1]
+                    if fits[0] is not None:
+                        if left is None:
+                            left = {}
+                        left[key] = fits[0]
+                    continue
+                if key in closed:
+                    return None
+                penalty += 1 + weight(one)
+            elif not no_constants and key in constants:
+                if one not in constants[key]:
+                    return None
+                known += 1
+                hits += 1
+                continue
+            else:
+                penalty += 1
+            if left is None:
+                left = {}
+            left[key] = one
+        if not hits:
+            return None
+        penalty += expected - known
+        if left is None and penalty == 0:
+            return MATCHED
+        return left, penalty
+
+    return match
+
+
+def wholly(inner: Matcher) -> Matcher:
+    """Where one value is written, another spelling with something left over is kept whole: it takes the value's place."""
+
+    def match(value: Any, bindings: Bindings) -> Match | None:
+        fits = inner(value, bindings)
+        return fits if fits is None or fits[0] is None else (value, fits[1])
+
+    return match
+
+
+def needing(pattern: Pattern, path: Path) -> Pattern:
+    """A pattern of what is written only if a name has a value, which therefore is in what was written."""
+    inner = pattern.match
+
+    def match(value: Any, bindings: Bindings) -> Match | None:
+        fits = inner(value, bindings)
+        return fits if fits is None or found(bindings, path) else None
+
+    return Pattern(match, pattern.values, pattern.binds, pattern.closed, pattern.keys, pattern.guards, True)
+
+
+def unsure(key: str, pattern: Pattern) -> Matcher:
+    """What fits but says too little stays left over, with a note of what would explain it (`UNSURE`)."""
+    inner, parent = pattern.match, pattern.weak
+
+    def match(value: Any, bindings: Bindings) -> Match | None:
+        fits = inner(value, {})
+        if fits is None:
+            return None
+        bindings.setdefault(UNSURE, {})[key] = (parent, fits[0])
+        return value, 0
+
+    return match
