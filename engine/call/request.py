@@ -40,7 +40,7 @@ def build(
     if call.base_url is not None and not (main and context.get("base_url")):  # where the caller says, with the key he gave for it
         base_url = call.base_url(context) or base_url
     path = call.url(context)
-    if not isinstance(path, str):
+    if not isinstance(path, str) or (call.given and not path):
         raise ConfigError("the URL of the call has no value: something it needs is missing")
     report = context.get("$report")
     if not isinstance(report, Report):

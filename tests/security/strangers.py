@@ -22,7 +22,7 @@ from engine.errors import Error
 
 KEY = "sk-canary/Zq7+w0Xv9=Lm4&Rt2"  # every character that some encoding changes
 HOST = "api.stranger.test"
-ANSWER = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}]}
+ANSWER = {"text": "hello", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}]}
 
 HEAD = f"""\
 name: Stranger
