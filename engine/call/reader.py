@@ -79,9 +79,15 @@ class Reader:
             elif self._size > self.limits.stream:
                 raise errors.for_kind("limit")(f"the stream is larger than {self.limits.stream} bytes")
             else:
-                frames = self._decoder.feed(data)
-                if frames:
-                    self._frames(frames)
+                try:
+                    frames = self._decoder.feed(data)
+                except errors.Error:  # first what was whole before the bytes broke; an end mark among it ends the stream (T1)
+                    self._frames(self._decoder.before)
+                    if not self.done:
+                        raise
+                else:
+                    if frames:
+                        self._frames(frames)
         except errors.Error as error:
             self._fail(error)
         except RecursionError:

@@ -29,12 +29,14 @@ class EventStream:
         self._buffer = bytearray()
         self._total = 0  # length of the message being read, once its prelude is known to be good
         self._headers = 0
+        self.before: list[Frame] = []
 
     def feed(self, data: bytes) -> list[Frame]:
         """Frames that are complete now."""
         buffer = self._buffer
         buffer += data
         frames: list[Frame] = []
+        self.before = frames
         while True:
             if not self._total and not self._prelude():
                 break

@@ -22,6 +22,7 @@ class JsonArray:
         self._string = False
         self._escaped = False
         self._first = True
+        self.before: list[Frame] = []
 
     def feed(self, data: bytes) -> list[Frame]:
         """Frames that are complete now."""
@@ -29,6 +30,7 @@ class JsonArray:
             self._first = False
             data = data.removeprefix(b"\xef\xbb\xbf")
         frames: list[Frame] = []
+        self.before = frames
         start = at = 0
         if self._escaped and data:
             at, self._escaped = 1, False

@@ -12,16 +12,18 @@ class Ndjson:
         self._limit = min(limits.line, limits.event)
         self._tail = Tail(self._limit, "a line")
         self._first = True
+        self.before: list[Frame] = []
 
     def feed(self, data: bytes) -> list[Frame]:
         """Frames that are complete now."""
+        self.before = []
         end = data.rfind(b"\n")
         if end < 0:
             self._tail.add(data)
             return []
-        whole = self._tail.take(data[:end])
+        frames = self._frames(self._tail.take(data[:end]))
         self._tail.add(data[end + 1 :])
-        return self._frames(whole)
+        return frames
 
     def close(self) -> list[Frame]:
         """A last line without its end."""
@@ -32,6 +34,7 @@ class Ndjson:
             self._first = False
             whole = whole.removeprefix(b"\xef\xbb\xbf")
         frames: list[Frame] = []
+        self.before = frames
         for line in whole.split(b"\n"):
             if len(line) > self._limit:
                 raise too_large("a line", self._limit)

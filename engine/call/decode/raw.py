@@ -9,7 +9,7 @@ class Raw:
     """Every piece is a frame; the end of the bytes is the end of the answer."""
 
     def __init__(self, limits: DecodeLimits) -> None:
-        pass
+        self.before: list[Frame] = []
 
     def feed(self, data: bytes) -> list[Frame]:
         """The piece itself."""

@@ -20,6 +20,7 @@ class Sse:
         self._last = b""  # the last byte that was kept, to see a blank line that is cut in two
         self._after_cr = False
         self._start: bytes | None = b""  # the first bytes, until it is known whether they are a byte-order mark
+        self.before: list[Frame] = []
 
     def feed(self, data: bytes) -> list[Frame]:
         """Frames that are complete now."""
@@ -34,6 +35,7 @@ class Sse:
             and len(data) < self._small
         ):
             return [_new(Frame, (None, data[6:-2], False))]
+        self.before = []
         if self._start is not None:
             data = self._start + data
             if len(data) < 3 and _BOM.startswith(data):
@@ -56,8 +58,9 @@ class Sse:
         end += len(whole) - len(data)
         rest = whole[end + 2 :]
         self._last = rest[-1:]
+        frames = self._blocks(whole[:end])
         self._tail.add(rest)
-        return self._blocks(whole[:end])
+        return frames
 
     def close(self) -> list[Frame]:
         """A last event that lacks its blank line."""
@@ -75,6 +78,7 @@ class Sse:
 
     def _blocks(self, whole: bytes) -> list[Frame]:
         frames: list[Frame] = []
+        self.before = frames
         oversized = len(whole) > min(self._limits.event, self._limits.line)
         for block in whole.split(b"\n\n"):
             if oversized:
