@@ -27,18 +27,27 @@ def llmkit(*words: str, **more: object) -> subprocess.CompletedProcess[str]:
     return done
 
 
+def listen() -> None:
+    """Interrupts count, also where the tests run in the background of a shell, which ignores them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """`llmkit sim` on a free port; stopped by an interrupt, as people do."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with subprocess.Popen([*COMMAND, "sim", "--port", str(port)], stdout=subprocess.PIPE, env=ENVIRONMENT, cwd="/") as server:
+    command = [*COMMAND, "sim", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT, cwd="/", preexec_fn=listen) as server:
         assert server.stdout is not None
         assert f"http://127.0.0.1:{port}/PROVIDER" in server.stdout.readline().decode()
         assert "llmkit chat" in server.stdout.readline().decode()
         yield port
         server.send_signal(signal.SIGINT)
-        assert server.wait(10) == 0
+        try:
+            assert server.wait(10) == 0
+        finally:
+            server.kill()
 
 
 def test_the_stand_in_answers_a_command_and_any_other_client(port: int) -> None:
