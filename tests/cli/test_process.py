@@ -83,7 +83,8 @@ def test_an_interrupt_ends_a_call_with_one_word() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the call and never answers
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         words = ["chat", "groq/m", "hi", "--base-url", url, "--key", "KEY"]
-        with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, cwd="/") as call:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen([*COMMAND, *words], **pipes, env=ENVIRONMENT, cwd="/", preexec_fn=listen) as call:
             silent.settimeout(30)
             connection, _ = silent.accept()
             connection.recv(1)
