@@ -22,7 +22,21 @@ _MARKS = re.compile(r'["\\{}\[\]]')
 class Piece:
     """One block as it is written. `view` is what templates see of it; `block` the canonical one it comes from."""
 
-    __slots__ = ("block", "choice", "closed", "done", "held", "made", "ordinal", "pattern", "pieces", "scan", "type", "view")
+    __slots__ = (
+        "block",
+        "choice",
+        "closed",
+        "done",
+        "held",
+        "made",
+        "ordinal",
+        "pattern",
+        "pieces",
+        "placed",
+        "scan",
+        "type",
+        "view",
+    )
 
     def __init__(self, type: str, choice: int, block: Block) -> None:
         self.type = type
@@ -33,6 +47,7 @@ class Piece:
         self.ordinal = 0  # of a call: its place among the calls of its choice
         self.held: list[dict[str, Any]] = []  # deltas of a call that has no name yet
         self.made: str | None = None  # the id of a call that came without
+        self.placed = False  # its arguments come in pieces with places, and again as a whole
         self.done = False  # a call known to be whole
         self.closed = False
         self.scan = Braces()
@@ -94,7 +109,9 @@ class Piece:
         value = full if full is not None else given
         if value is None:
             return ""
-        self.done = True
+        self.done = not self.placed or bool(fields.get("whole"))
+        if value == {} and not fields.get("whole"):
+            return ""  # pieces with places may follow
         sent = self.text
         if value.__class__ is str and value.startswith(sent):
             return str(value[len(sent) :])
@@ -198,8 +215,10 @@ class Order:
             return
         held, piece.held = piece.held, []
         for one in (*held, fields):
-            if one.get("at") is None or one.get("arguments") is not None:  # pieces with places come again as a whole
+            if one.get("at") is None:
                 self._route(piece, one)
+            else:
+                piece.placed, piece.done = True, False
 
     def more(self, kind: str, fields: dict[str, Any]) -> str | None:
         """The text of an event that only goes on with the block that is open, which is most of a stream; else None."""

@@ -65,14 +65,14 @@ class Encoder:
         self._opened: dict[int, list[Piece]] = {}  # choice -> its blocks in wire order
         self._begun: set[int] = set()  # choices that had a chunk
         self._citations: list[dict[str, Any]] = []
-        self._media: set[str | None] = set()  # ids of the media that were written
+        self._held: tuple[int, dict[str, Any]] | None = None  # a medium whose native item may follow
         self._early: list[dict[str, Any]] = []  # citations that came before any text
 
     def feed(self, events: Iterable[Event]) -> bytes:
         """The bytes of some more events. `error` ends the stream with an error frame, `end` ends it."""
         for event in events:
             kind = event.kind
-            if kind not in _PIECES or not self._more(kind, event.choice, event.fields):
+            if kind not in _PIECES or self._held is not None or not self._more(kind, event.choice, event.fields):
                 self._event(kind, event.choice, event.fields)
         return self._wire.drain()
 
@@ -88,6 +88,8 @@ class Encoder:
 
     def _end(self) -> None:
         if not self.ended:
+            if self._held is not None:
+                self._content("media", *self._held)
             self._begin()
             for number in sorted(self._orders):
                 self._orders[number].finish()
@@ -130,7 +132,7 @@ class Encoder:
                 if fields.get("reason"):
                     self._finishes[choice] = fields["reason"]
             else:
-                self._content(kind, choice, fields)
+                self._told(kind, choice, fields)
         except errors.Error as error:
             self._fail(error)
 
@@ -142,6 +144,18 @@ class Encoder:
             found = self._orders[choice] = Order(choice, self._write, self._close, self._places.warn)
         return found
 
+    def _told(self, kind: str, choice: int, fields: dict[str, Any]) -> None:
+        """Content, but for a medium that a native item of this dialect repeats whole right after it."""
+        held, self._held = self._held, None
+        if held is not None:
+            data = fields.get("data")
+            if kind != "native" or not isinstance(data, dict) or data.get("id") != held[1]["id"]:
+                self._content("media", *held)
+        if kind == "media" and fields.get("id") and self._dialect in self.served.plan.dialects and "native" in self.stream.writes:
+            self._held = (choice, fields)
+        else:
+            self._content(kind, choice, fields)
+
     def _content(self, kind: str, choice: int, fields: dict[str, Any]) -> None:
         if kind in PROSE:
             if (kind == "text" and fields.get("text")) or self._writes(kind, fields):
@@ -152,13 +166,9 @@ class Encoder:
         elif kind == "citation":
             self._citation(choice, fields)
         elif kind == "media":
-            self._media.add(fields.get("id"))
             self._item(str(fields.get("type")), choice, fields)
         elif kind == "native":
-            data = fields.get("data")
-            if isinstance(data, dict) and isinstance(data.get("id"), str) and data["id"] in self._media:
-                return  # its medium was written as this item already
-            self._item("native", choice, {**fields, "type": "native", "dialect": self._dialect, "native": data})
+            self._item("native", choice, {**fields, "type": "native", "dialect": self._dialect, "native": fields.get("data")})
         elif kind == "logprobs" and self.stream.chunk is not None and "logprobs" in self.stream.reads:
             self._begin()
             content = fields.get("content")
@@ -295,6 +305,8 @@ class Encoder:
 
     def _close(self, piece: Piece) -> None:
         view = self._final(piece)
+        if piece.type == "tool_call" and not piece.pieces and piece.type not in self.stream.whole:
+            self._delta(piece, piece.type, view, {"arguments_json": "{}"}, False)  # clients parse what they joined
         if self.stream.chunk is None:
             self._moment(self.stream.close, piece, view)
         elif piece.type in self.stream.whole:

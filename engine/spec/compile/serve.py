@@ -70,6 +70,7 @@ REPLY = Shape(
 STREAM = Shape({**(REPLY.fields or {}), "first": vocabulary.BOOL, "block": vocabulary.PART, "delta": _DELTA, "reply": ANY})
 _PATH = re.compile(r"\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*(?:$|\|\||&&)")
 _TOTALS = frozenset(("input_tokens", "output_tokens", "total_tokens"))  # finer counters may be ones only the provider knows
+_LISTED = re.compile(r"\s*[A-Za-z_][\w.]*\[")  # picked out of a list: read only, and no fault of the author's
 _CHOICES = re.compile(r"\s*(\w+)\s+in\s+choices\s*\Z")
 
 
