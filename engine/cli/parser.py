@@ -107,8 +107,13 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("--name", help="display name")
     new.add_argument("--output", default="-", metavar="FILE", help="file to write; - is standard output")
 
-    sim = command("sim", "simulate.sim", "run a stand-in for any provider on loopback, answering from the examples")
+    sim = command("sim", "simulate.sim", "run a stand-in for any provider on loopback")
     sim.add_argument("--port", type=int, default=8089)
+    sim.add_argument("--script", metavar="FILE", help="YAML or JSON with what is said (see engine.serve.script)")
+    sim.add_argument("--fault", action="append", default=[], metavar="NAME", help="spoil answers in this way (repeatable)")
+    sim.add_argument("--list-faults", action="store_true", help="print every fault that has a name, and exit")
+    sim.add_argument("--pace", type=float, metavar="N", help="tokens per second (default: at once)")
+    sim.add_argument("--latency", type=float, metavar="SECONDS", help="wait before the first byte")
 
     demo = command("demo", "demo.demo", "hold one conversation over eight wire formats; no key needed")
     demo.add_argument("models", nargs="*", metavar="MODEL", help="provider/model to hold it with for real, instead of stand-ins")
