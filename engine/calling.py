@@ -198,7 +198,12 @@ class Caller(Desk):
         if target.missing is not None:
             raise ConfigError(target.missing, provider=bound.provider, model=bound.model, operation=bound.name)
         key = bound.plan.idempotency_key
-        if request is not None and key and bound.plan.replay == "keyed" and key.lower() not in {name.lower() for name in request.headers}:
+        if (
+            request is not None
+            and key
+            and bound.plan.replay == "keyed"
+            and key.lower() not in {name.lower() for name in request.headers}
+        ):
             import secrets
 
             request.headers[key] = secrets.token_hex(16)  # one for all attempts of this call (RELIABILITY R4)

@@ -35,8 +35,8 @@ class Operation:
     """One operation of one model, with the caller's settings."""
 
     __slots__ = (
-        "_constant", "_foreruns", "_model_info", "clock", "known_as", "model", "name", "plan", "provider", "secrets", "unsupported",
-        "uuid", "values", "variant", "who",
+        "_constant", "_foreruns", "_model_info", "_near", "clock", "known_as", "model", "name", "plan", "provider", "secrets",
+        "unsupported", "uuid", "values", "variant", "who",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +50,7 @@ class Operation:
         known_as: str | None = None,
         variant: str | None = None,
         model_info: Mapping[str, Any] | Callable[[], Mapping[str, Any] | None] | None = None,
+        near: Callable[[], str | None] | None = None,
         unsupported: str = "warn",
         clock: Callable[[], float] = time.time,
         uuid: Callable[..., str] = _random_id,
@@ -64,6 +65,7 @@ class Operation:
         self.known_as = known_as or model  # the model whose facts hold: beside an opaque id, the caller's base_model
         self.variant = variant
         self._model_info = model_info
+        self._near = near  # a known model that this unknown one was probably meant to be
         self.unsupported = unsupported  # warn, error or ignore
         self.clock = clock
         self.uuid = uuid
@@ -116,7 +118,7 @@ class Operation:
         `request.report` has the fate of every parameter. Raises UnsupportedError for what the spec cannot express and
         ConfigError for fields that make no sense; both before anything is sent.
         """
-        request, context, _ = self.start(fields)
+        request, _, _ = self.start(fields)
         if request is None:
             message = f"{self.name} must fetch or upload something before this request can be written; a client does that"
             raise self.place(errors.UnsupportedError(message))
@@ -177,6 +179,11 @@ class Operation:
         error.provider = error.provider or self.provider
         error.model = error.model or self.model
         error.operation = error.operation or self.name
+        if error.kind == "not_found" and error.status is not None and self._near is not None:
+            meant = self._near()
+            if meant is not None and meant not in error.message:
+                error.message = f"{error.message}; did you mean the model {meant}?"
+                error.args = (error.message,)
         return error
 
     def _broken(self, error: Exception) -> errors.Error:

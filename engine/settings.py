@@ -156,7 +156,9 @@ def _secrets(who: ProviderPlan, settings: Mapping[str, Any], environ: Mapping[st
         if isinstance(value, Secret):
             value = value.reveal()
         if isinstance(value, str) and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-            raise ConfigError(f"the credential `{declared.name}` of {who.id} is not text: it holds half a character", provider=who.id)
+            raise ConfigError(
+                f"the credential `{declared.name}` of {who.id} is not text: it holds half a character", provider=who.id
+            )
         if declared.format == "json" and isinstance(value, str):
             value = _document(who, declared, value)
         secret = Secret(value)

@@ -38,8 +38,8 @@ PARAMS: dict[str, list[str]] = {
     "completion": ["suffix", "echo", "best_of", *[p for p in CHAT_PARAMS if p not in ("parallel_tool_calls", "verbosity")]],
     "embeddings": ["dimensions", "input_type", "encoding", "truncate", "user"],
     "rerank": ["top_n", "return_documents", "max_tokens", "user"],
-    "image": IMAGE_PARAMS + ["user"],
-    "image_edit": IMAGE_PARAMS + ["mask", "user"],
+    "image": [*IMAGE_PARAMS, "user"],
+    "image_edit": [*IMAGE_PARAMS, "mask", "user"],
     "video": ["image", "duration", "size", "aspect_ratio", "seed", "negative_prompt", "resolution"],
     "speech": ["voice", "format", "speed", "sample_rate", "language", "instructions"],
     "transcription": ["language", "prompt", "diarize", "timestamps", "temperature", "format"],
@@ -70,7 +70,7 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "auto")
 
 
 def _shape(names: str, **special: Shape) -> Shape:
-    return Shape({**{n: ANY for n in names.split()}, **special})
+    return Shape({**dict.fromkeys(names.split(), ANY), **special})
 
 
 PART = _shape(
@@ -102,8 +102,8 @@ TURN = _shape("text", role=Shape(values=("user", "assistant")), parts=PARTS, pla
 TOOL = _shape("name description parameters strict cache type native")
 CHAT = Shape(
     {
-        **{n: ANY for n in CHAT_PARAMS},
-        **{n: ANY for n in "model system thinking_budget stream_options extra_body extra_headers extra_query documents".split()},
+        **dict.fromkeys(CHAT_PARAMS, ANY),
+        **dict.fromkeys("model system thinking_budget stream_options extra_body extra_headers extra_query documents".split(), ANY),
         "messages": Shape(item=MESSAGE),
         "turns": Shape(item=TURN),
         "system_parts": PARTS,
@@ -111,9 +111,7 @@ CHAT = Shape(
         "tools": Shape(item=TOOL),
         "server_tools": Shape(item=_shape("type", native=ANY)),  # tools the provider runs, {type: web_search, …}
         "tool_choice": _shape("name allowed", mode=Shape(values=("auto", "none", "required", "tool"))),
-        "response_format": _shape(
-            "name description schema strict", type=Shape(values=("text", "json_object", "json_schema"))
-        ),
+        "response_format": _shape("name description schema strict", type=Shape(values=("text", "json_object", "json_schema"))),
         "reasoning": _shape(
             "budget summary",
             effort=Shape(values=EFFORTS),
@@ -150,15 +148,17 @@ for _name, _fields in {
     "batch": "requests",
     "list_models": "",
 }.items():
-    _own: dict[str, Shape] = {n: ANY for n in [*_fields.split(), *PARAMS.get(_name, [])]}
-    _own.update({n: ANY for n in ("model", "extra_body", "extra_headers", "extra_query")})
+    _own: dict[str, Shape] = dict.fromkeys([*_fields.split(), *PARAMS.get(_name, [])], ANY)
+    _own.update(dict.fromkeys(("model", "extra_body", "extra_headers", "extra_query"), ANY))
     if _name == "embeddings":
         _own["inputs"] = Shape(item=_shape("text", parts=PARTS))
     for _media in ("audio", "document", "file", "image", "mask"):
         if _media in _own:
             _own[_media] = PART
     REQUESTS[_name] = Shape(_own)
-REQUESTS["realtime"] = Shape({**(CHAT.fields or {}), **{n: ANY for n in "voice sample_rate text id language".split()}, "audio": PART})
+REQUESTS["realtime"] = Shape(
+    {**(CHAT.fields or {}), **dict.fromkeys("voice sample_rate text id language".split(), ANY), "audio": PART}
+)
 
 _USAGE = (
     "input_tokens output_tokens cache_read_tokens cache_write_tokens cache_write_1h_tokens reasoning_tokens "

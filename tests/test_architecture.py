@@ -126,7 +126,9 @@ def _documented(node: ast.AST) -> bool:
 
 
 def test_files_stay_readable() -> None:
-    long = {relative(p): n for p in [*FILES, *sorted((ROOT / "tools").rglob("*.py"))] if (n := len(p.read_text().splitlines())) > 400}
+    long = {
+        relative(p): n for p in [*FILES, *sorted((ROOT / "tools").rglob("*.py"))] if (n := len(p.read_text().splitlines())) > 400
+    }
     assert not long, f"over 400 lines, a wall is missing: {long}"
 
 

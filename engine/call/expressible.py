@@ -22,7 +22,7 @@ _READ_AS: dict[str, tuple[str, ...]] = {
     "messages": ("messages", "turns", "prompt"),
 }
 #: dropped without losing what was asked: nothing was asked
-_EMPTY = (None, [], {}, "")
+_EMPTY: tuple[Any, ...] = (None, [], {}, "")
 
 
 def drop_unsupported(plan: OperationPlan, context: dict[str, Any], report: Report, policy: str, params: Sequence[str]) -> None:
@@ -71,10 +71,9 @@ def check_parts(plan: OperationPlan, context: Mapping[str, Any], report: Report)
         return
     known = plan.part_types
     for message in messages:
-        parts = message.get("parts") if message.__class__ is dict else None
-        if not parts or message.get("plain"):
+        if message.__class__ is not dict or message.get("plain"):
             continue
-        for part in parts:
+        for part in message.get("parts") or ():
             kind = part.get("type")
             if kind in known or kind in ("text", "native", "json"):
                 continue

@@ -37,7 +37,9 @@ def cases(catalog: Catalog, provider: str, variant: str | None = None) -> list[C
     node = catalog.provider(provider)
     if node is None:
         return []
-    own = [(None, e) for e in [*_listed(node), *_listed(catalog.example_file("providers", provider))]]
+    own: list[tuple[str | None, Node]] = [
+        (None, e) for e in [*_listed(node), *_listed(catalog.example_file("providers", provider))]
+    ]
     own += [(operation, e) for operation in OPERATIONS for e in _listed(node.get(operation))]
     out = []
     for operation, example in own:

@@ -105,11 +105,10 @@ def _answers(operation: Operation, example: Mapping[str, Any], sent: HttpRequest
         data = body.encode() if isinstance(body, str) else b"" if body is None else json.dumps(body).encode()
         headers = {"content-type": "application/json", **_lower(reply.get("headers") or {})}
         yield operation.read(int(reply.get("status", 200)), headers, data, request=sent)
-    data = stream_bytes(operation, example)
-    if data is None:
+    streamed = stream_bytes(operation, example)
+    if streamed is None:
         return
-    dice = random.Random(len(data))
-    for pieces in ([data], list(cut(data, dice))):
+    for pieces in ([streamed], list(cut(streamed, random.Random(len(streamed))))):
         reader = operation.reader({"content-type": content_type(operation)}, request=sent)
         for piece in pieces:
             reader.feed(piece)
@@ -166,7 +165,9 @@ def _compare_sent(operation: Operation, sent: HttpRequest, expected: Mapping[str
     if "query" in expected:
         query: dict[str, Any] = {}
         for key, value in parse_qsl(url.query, keep_blank_values=True):
-            query[key] = [*query[key], value] if isinstance(query.get(key), list) else [query[key], value] if key in query else value
+            query[key] = (
+                [*query[key], value] if isinstance(query.get(key), list) else [query[key], value] if key in query else value
+            )
         wanted = {k: v for k, v in expected["query"].items() if k not in deviations.query}
         yield from _subset(query, _texts(wanted), "query")
     if "headers" in expected:

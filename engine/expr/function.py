@@ -14,9 +14,9 @@ from typing import Any
 from engine.spec.node import Mark
 
 #: what stands in a tree and has no place: values, contexts, operators
+_KINDS = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
 _ATOMS = frozenset(
-    (str, int, float, complex, bool, bytes, type(None), type(...))
-    + tuple(c for k in (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop) for c in k.__subclasses__())
+    (str, int, float, complex, bool, bytes, type(None), type(...), *(c for kind in _KINDS for c in kind.__subclasses__()))
 )
 _SCALARS = (str, int, float, bool, type(None), bytes)
 

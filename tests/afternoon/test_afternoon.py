@@ -33,7 +33,7 @@ MISTAKES = [
     ("{{ tool.description }}", "{{ tools.description }}", "unknown-field", None),
     ("from: said", "from: said[", "bad-path", None),
     ("thinking: {text: note}", "thinkin: {text: note}", "unknown-key", "thinking"),
-    ("post: \"/converse", "pots: \"/converse", "unknown-key", "post"),
+    ('post: "/converse', 'pots: "/converse', "unknown-key", "post"),
     ("{{ token }}", "{{ tokn }}", "unknown-name", "token"),
     ("vision: true", "video_in: true", "no-evidence", None),
     ("done: stop", "done: halt", "bad-value", None),
@@ -88,7 +88,11 @@ def lumen_server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             if said == "fail":
                 self._send("application/json", json.dumps({"fault": {"code": "E_LONG", "reason": "too much"}}).encode())
             elif body.get("live"):
-                frames = [{"ev": "hello", "turn_id": "t"}, *({"ev": "tok", "at": 0, "t": w + " "} for w in said.split()), {"ev": "bye", "why": "done"}]
+                frames = [
+                    {"ev": "hello", "turn_id": "t"},
+                    *({"ev": "tok", "at": 0, "t": w + " "} for w in said.split()),
+                    {"ev": "bye", "why": "done"},
+                ]
                 self._send("text/event-stream", b"".join(b"data: " + json.dumps(f).encode() + b"\n\n" for f in frames))
             else:
                 self._send("application/json", json.dumps({"turn_id": "t", "said": [{"t": said}], "why": "done"}).encode())

@@ -64,7 +64,9 @@ class Acme:
 
 
 def client(handler: Callable[[httpx.Request], httpx.Response]) -> engine.Client:
-    return engine.Client(catalog=[{"acme": SPEC}], providers={"acme": {"api_key": "k-123456789"}}, transport=httpx.MockTransport(handler))
+    return engine.Client(
+        catalog=[{"acme": SPEC}], providers={"acme": {"api_key": "k-123456789"}}, transport=httpx.MockTransport(handler)
+    )
 
 
 def test_everything_is_got_in_order_and_then_sent() -> None:

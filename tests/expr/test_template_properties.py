@@ -135,7 +135,7 @@ def test_rendering_twice_gives_the_same(request_):
 EXPRESSION_WORDS = st.sampled_from(
     """a b items . [ ] ( ) { } , : | ~ + - * / // % ** == != < > <= in not and or is if else none string number mapping 'k' 1 2.5
     true default json upper join first map where omit int round quote schema ident length parts uuid now date _x __class__
-    {{ }} {%""".split()  # noqa: SIM905
+    {{ }} {%""".split()
 )
 
 

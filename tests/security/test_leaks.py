@@ -79,7 +79,9 @@ class Hostile:
             raise pick.choice([httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError, httpx.ReadTimeout])(f"at {echo}")
         if way == 1:
             raise pick.choice([ValueError, RuntimeError, KeyError, OSError, UnicodeError])(f"at {echo}")
-        status = pick.choice([200, 200, 204, 301, 302, 307, 400, 401, 402, 403, 404, 408, 409, 413, 418, 422, 429, 500, 502, 503, 529])
+        status = pick.choice(
+            [200, 200, 204, 301, 302, 307, 400, 401, 402, 403, 404, 408, 409, 413, 418, 422, 429, 500, 502, 503, 529]
+        )
         headers = {
             "x-request-id": pick.choice(["r1", echo[:200]]),
             "retry-after": pick.choice(["0", echo[:60], "-1", "1e9"]),
@@ -96,7 +98,10 @@ class Hostile:
                 {echo: {echo: [echo, {"deep": echo}]}},
                 [echo],
                 echo,
-                {"choices": [{"message": {"content": None, "tool_calls": echo}, "finish_reason": echo}], "usage": {"prompt_tokens": echo}},
+                {
+                    "choices": [{"message": {"content": None, "tool_calls": echo}, "finish_reason": echo}],
+                    "usage": {"prompt_tokens": echo},
+                },
                 {"choices": echo},
                 ANSWER,
             ]

@@ -187,7 +187,9 @@ chat:
 )
 
 
-@pytest.mark.parametrize("text", [HEAD + CHAT, NOSY, HEAD + "chat: {extends: ../../../etc/passwd}\n", "extends: /etc/passwd\n" + HEAD])
+@pytest.mark.parametrize(
+    "text", [HEAD + CHAT, NOSY, HEAD + "chat: {extends: ../../../etc/passwd}\n", "extends: /etc/passwd\n" + HEAD]
+)
 def test_a9_loading_opens_its_own_files_only(text: str) -> None:
     """A9: no file but its own and those it extends, no socket, no process, nothing imported by a name the spec gives."""
     root = Path(engine.__file__).parents[1]

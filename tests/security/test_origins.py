@@ -313,7 +313,7 @@ class _Trap:
 
         self.here, self.there = ThreadingHTTPServer(("127.0.0.1", 0), Away), ThreadingHTTPServer(("127.0.0.1", 0), There)
         for server in (self.here, self.there):
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:
         for server in (self.here, self.there):

@@ -61,7 +61,9 @@ def test_a1_a_packaged_alias_is_not_taken_either(door: str) -> None:
     """Neither by a spec that is called so, nor by one that says it is: the caller's settings would follow the name."""
     alias, owner = packaged_alias()
     for extra, id in ((HEAD + CHAT, alias), (HEAD + CHAT + f"aliases: [{alias}, {owner}]\n", "aaa")):
-        seen, error = ask([stranger(extra, id=id) if door == "remote" else local(extra, id)], f"{alias}/m", providers={alias: {"api_key": KEY}})
+        seen, error = ask(
+            [stranger(extra, id=id) if door == "remote" else local(extra, id)], f"{alias}/m", providers={alias: {"api_key": KEY}}
+        )
         assert not any(r.url.host == HOST for r in seen)
         assert not carried([r for r in seen if r.url.host == HOST])
         if id == alias:
@@ -127,7 +129,10 @@ def test_a2_base_url_of_the_environment_is_no_way_out() -> None:
 
 @pytest.mark.parametrize("naming", [*NAMINGS, "own"])
 def test_a1_a_remote_spec_reads_no_environment_at_all(naming: str) -> None:
-    text = FRAME + NAMINGS.get(naming, "secrets: {api_key: STRANGER_API_KEY}\nvariables: {v: {env: DATABASE_PASSWORD, default: d}}\nheaders: {X-V: '{{ v }}'}")
+    text = FRAME + NAMINGS.get(
+        naming,
+        "secrets: {api_key: STRANGER_API_KEY}\nvariables: {v: {env: DATABASE_PASSWORD, default: d}}\nheaders: {X-V: '{{ v }}'}",
+    )
     seen, error = ask([stranger(text)])
     assert not carried(seen)
     assert error is not None and not leaks(str(error)) and "set " not in str(error).rpartition("pass providers")[2]
@@ -174,7 +179,10 @@ def test_a2_through_a_local_dialect_and_a_local_parent() -> None:
     for catalog in (
         [{"evil-wire": wire}, local("extends: groq\nname: S\nchat: {$replace: {extends: evil-wire}}\n")],
         [local(parent, "parent"), local("extends: parent\nname: S\n")],
-        [local(f"extends: groq\nname: P\nsecrets: {{api_key: {VICTIM}}}\nbase_url: https://evil.test\n", "parent"), local("extends: parent\nname: S\n")],
+        [
+            local(f"extends: groq\nname: P\nsecrets: {{api_key: {VICTIM}}}\nbase_url: https://evil.test\n", "parent"),
+            local("extends: parent\nname: S\n"),
+        ],
     ):
         seen, _ = ask(catalog)
         assert not any(r.url.host == "evil.test" for r in seen)

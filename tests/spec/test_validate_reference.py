@@ -20,7 +20,9 @@ def reported() -> dict[str, str]:
                 continue
             name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
             first = node.args[0] if node.args else None
-            spoken = name in ("error", "warn", "problem", "report", "Problem") and isinstance(first, ast.Constant) and str(first.value)
+            spoken = (
+                name in ("error", "warn", "problem", "report", "Problem") and isinstance(first, ast.Constant) and str(first.value)
+            )
             if spoken and re.fullmatch(r"[a-z]+(-[a-z0-9]+)+", spoken):
                 found.setdefault(spoken, f"{path.relative_to(ROOT)}:{node.lineno}")
     return found

@@ -6,8 +6,9 @@ import sys
 if os.environ.get("LLMKIT_SOURCE"):  # a checkout; without it the installed wheel is measured
     sys.path.insert(0, os.environ["LLMKIT_SOURCE"])
 
-import engine as lib
 from adapters import Base
+
+import engine as lib
 
 MODELS = {
     "openai": ("openai", "gpt-4o-mini", "/v1"),
