@@ -260,6 +260,7 @@ class Catalog:
             known_as=str(base_model),
             variant=variant,
             model_info=lambda: self.facts.of(provider, str(base_model), variant),
+            near=lambda: self._near(provider, str(base_model)),
             unsupported=unsupported,
         )
 
@@ -304,6 +305,12 @@ class Catalog:
             with self._lock:
                 self._facts = self._facts or Facts(self.files)
         return self._facts
+
+    def _near(self, provider: str, model: str) -> str | None:
+        try:
+            return self.facts.near(provider, model)
+        except SpecError:  # a hint that cannot be given is none
+            return None
 
     def model_info(self, provider: str, model: str) -> dict[str, Any] | None:
         """Facts of a model (SPEC_LANGUAGE 10), or None."""

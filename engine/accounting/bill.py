@@ -14,6 +14,7 @@ from engine.types import Usage, _Plain
 __all__ = ["Bill", "bill"]
 
 _ZERO = Decimal(0)
+multiply, add = EXACT.multiply, EXACT.add
 #: one call of these is one search, if the provider does not say otherwise
 _QUERIES = ("rerank", "search")
 
@@ -56,12 +57,15 @@ def bill(price: Price, usage: Usage, operation: str = "chat", options: Mapping[s
             if rate is None:
                 unknown.append(f"a price of {name}")
                 continue
-            cost = EXACT.multiply(rate[1], quantity)
-            total = EXACT.add(total, cost)
-            lines.append(_line(name, quantity, "million tokens", rate[0], cost, source))
-    for name, (counter, size) in UNITS.items():
+            cost = multiply(rate[1], quantity)
+            total = add(total, cost)
+            lines.append(
+                {"class": name, "quantity": quantity, "unit": "million tokens", "price": rate[0], "cost": cost, "source": source}
+            )
+    for name in price.units:
         if (by_token and name != "search") or (name not in table and f"{name}_by" not in price.choices):
             continue
+        counter, size = UNITS[name]
         quantity = getattr(usage, counter)
         if quantity is None and name == "search":
             quantity = 1 if operation in _QUERIES and not by_token else 0
@@ -74,9 +78,10 @@ def bill(price: Price, usage: Usage, operation: str = "chat", options: Mapping[s
         if quantity and stated is None:
             unknown.append(f"a price of {name} for what was asked")
         elif quantity and stated is not None:
-            cost = EXACT.multiply(EXACT.divide(stated, Decimal(size)), Decimal(str(quantity)))
-            total = EXACT.add(total, cost)
-            lines.append(_line(name, quantity, name.replace("_", " "), stated, cost, source))
+            cost = multiply(EXACT.divide(stated, Decimal(size)), Decimal(str(quantity)))
+            total = add(total, cost)
+            unit = name.replace("_", " ")
+            lines.append({"class": name, "quantity": quantity, "unit": unit, "price": stated, "cost": cost, "source": source})
     if not lines and not unknown and not counted:
         unknown.append("a counter that the price is for")
     if unknown:
@@ -90,10 +95,6 @@ def tidy(value: Decimal) -> Decimal:
     return value if value.as_tuple().exponent <= 0 else value.quantize(Decimal(1), context=EXACT)  # type: ignore[operator]
 
 
-def _line(name: str, quantity: Any, unit: str, rate: Decimal, cost: Decimal, source: str) -> dict[str, Any]:
-    return {"class": name, "quantity": quantity, "unit": unit, "price": rate, "cost": cost, "source": source}
-
-
 def _measured(usage: Usage, but: str) -> bool:
     """Is there another counter of this answer that tells its size?"""
     return any(getattr(usage, counter) is not None for name, (counter, _) in UNITS.items() if name not in (but, "search"))
@@ -103,5 +104,5 @@ def _chosen(price: Price, name: str, options: Mapping[str, Any], table: Any) -> 
     """The rate of a unit: the first choice whose options all fit what was asked for, else the general one."""
     for entry in price.choices.get(f"{name}_by", ()):
         if all(str(options.get(key)) == str(wanted) for key, wanted in entry.items() if key != "usd"):
-            return EXACT.multiply(amount(entry["usd"], name), price.factor)
+            return multiply(amount(entry["usd"], name), price.factor)
     return table[name][0] if name in table else None

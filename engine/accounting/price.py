@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Context, Decimal, DecimalException
 from typing import Any
 
+from engine.accounting.usage import UNITS
 from engine.errors import ConfigError
 
 __all__ = ["CLASSES", "EXACT", "STANDARD", "Price", "amount"]
@@ -56,6 +57,8 @@ class Price:
         self.factor = factor
         self.per_token = any(key in written for key in TOKENS)
         self.choices = {key: written[key] for key in _CHOICES if written.get(key)}
+        stated = _keys(written)
+        self.units = tuple(name for name in UNITS if name in stated or f"{name}_by" in stated)
         self._tiers: Any = written.get("service_tiers") or {}
         self._regions: Any = written.get("regions") or {}
         self._factors: Any = written.get("factors") or {}
@@ -119,6 +122,13 @@ def _lay(rates: dict[str, Decimal], layer: Mapping[str, Any]) -> None:
     rates.update(stated)
     if "cache_read" in rates and "cache_read" not in stated and "input" in stated:
         rates["cache_read"] = min(rates["cache_read"], stated["input"])
+
+
+def _keys(value: Any) -> set[str]:
+    """Every key in a tree of mappings and lists."""
+    if isinstance(value, Mapping):
+        return {str(key) for key in value}.union(*map(_keys, value.values()))
+    return set().union(*map(_keys, value)) if isinstance(value, list) else set()
 
 
 def _within(windows: Any, at: float) -> bool:

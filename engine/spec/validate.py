@@ -49,7 +49,10 @@ def validate(node: Node, kind: str, problems: Problems) -> None:
     Findings are added sorted by place, one rule per place, none where the loader found something. Nothing is raised.
     """
     found, known = Problems(), {p.mark for p in problems}
-    for error in _validator(kind).iter_errors(node.plain()):
+    plain = node.plain()
+    if kind == "models" and _acceptor(kind)(plain):
+        return  # thousands of facts: the library is asked only where something is wrong
+    for error in _validator(kind).iter_errors(plain):
         _report(error, node, kind, found)
     if kind == "provider" and node.is_map and node.get("extends") is None:
         for key, value in node.items():
@@ -183,6 +186,13 @@ def _shown(value: Any) -> str:
 
 def _width(node: Node) -> int:
     return max(1, len(str(node.value))) if isinstance(node.value, (str, int, float)) and "\n" not in str(node.value) else 1
+
+
+@cache
+def _acceptor(kind: str) -> Any:
+    from engine.spec.accept import acceptor
+
+    return acceptor(_Linker().file(f"{kind}.schema.json"))
 
 
 @cache
