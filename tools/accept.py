@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
-for _path in (ROOT, ROOT / "tools"):
+for _path in (ROOT,):
     if str(_path) not in sys.path:
         sys.path.insert(0, str(_path))
 
@@ -91,9 +91,8 @@ class Judge:
 
     def judge(self, case: Case) -> None:
         """Fill in the verdict of accept and render in one dialect."""
-        from spelling import alike, difference
-
         from engine.errors import Error
+        from tools.spelling import alike, difference
 
         try:
             case.fields = self.accept(case)

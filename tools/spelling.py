@@ -127,7 +127,7 @@ def _shaped(value: Any, key: str = "") -> Any:
     if isinstance(value, list):
         return [made for v in value if (made := _shaped(v)) not in (None,)]
     if isinstance(value, str):
-        if key in ("arguments", "output", "schema") and value[:1] in "{[":
+        if key in ("arguments", "schema") and value[:1] in "{[":
             try:
                 return _shaped(json.loads(value))
             except ValueError:

@@ -26,7 +26,6 @@ RULES = {
     "one-way": "An expression cannot be read backwards, so a request that holds what it writes is not understood there.\n\n"
     "What stands at its place is kept as it came for the same dialect and lost for others. Write another spelling under "
     "`serve.accept`, or an expression that can be turned around (SERVE.md 2).",
-    "binds-nothing": "A hole of `serve.accept` names what nothing else of the operation writes or reads.",
 }
 
 

@@ -41,7 +41,7 @@ class Tables:
 
     def _tabulate(self, tree: Tree, scope: Scope) -> Pattern | None:
         closed, open_ = self.forward.paths(tree, scope)
-        if not closed and open_:
+        if not closed and (open_ or ["name", "tables"] not in within(tree)):
             return None
         if any(t[0] == "call" for t in within(tree)):
             return None

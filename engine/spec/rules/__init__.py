@@ -46,6 +46,7 @@ RULES = {
 
 #: modules whose RULES tables name what they report
 _REPORTERS = (
+    "engine.ownership",
     "engine.spec.load",
     "engine.spec.extend",
     "engine.spec.validate",
@@ -54,6 +55,7 @@ _REPORTERS = (
     "engine.spec.compile.serve",
     "engine.expr.query",
     "engine.expr.template.rules",
+    "engine.expr.backward",
     "engine.spec.rules",
 )
 
