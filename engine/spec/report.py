@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -28,11 +29,9 @@ def format_problems(
     """
     shown = distinct(problems)
     if form == "json":
-        import json
-
-        return "\n".join(json.dumps(p.to_dict(), ensure_ascii=False) for p in shown)
+        return "\n".join(_escaped_json(json.dumps(p.to_dict(), ensure_ascii=False)) for p in shown)
     if form == "github":
-        return "\n".join(_annotation(p) for p in shown)
+        return "\n".join(_safe(_annotation(p)) for p in shown)
     lines: dict[str, list[str]] = {}
     return "\n".join(_told(p, sources, lines, _COLORS if color else _PLAIN) for p in shown)
 
@@ -103,6 +102,11 @@ def _cells(text: str) -> int:
 def _safe(text: str) -> str:
     """Text of a spec on one line, unable to steer a terminal."""
     return text if text.isprintable() else "".join(c if c.isprintable() else " " if c in "\t\n" else "�" for c in text)
+
+
+def _escaped_json(text: str) -> str:
+    """JSON in which no unprintable character is left for a terminal to obey."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def _annotation(problem: Problem) -> str:
