@@ -90,6 +90,10 @@ class Timer:
         """Seconds until then; negative when it has passed."""
         return self.until - self._now()
 
+    def sooner(self, seconds: float) -> Timer:
+        """A timer that ends after so many seconds, or when this one does if that is earlier."""
+        return Timer(min(self._now() + seconds, self.until), self._now)
+
 
 class Deadline:
     """The moment a call has to be over. Nested work gets what is left, never a new allowance."""

@@ -89,13 +89,18 @@ class Driver:
 
 
 class Deliveries:
-    """A running flow that delivers. `advance` gives the next events, None at the end; then `value` is the flow's."""
+    """A running flow that delivers. `advance` gives the next events, None at the end; then `value` is the flow's.
+
+    One thread advances it; any may close it.
+    """
 
     def __init__(self, driver: Driver, flow: Flow) -> None:
         self._driver = driver
         self._flow = flow
         self._reply: Any = None
         self._pump: Pump | None = None
+        self._guard = threading.Lock()
+        self._advancing = False
         self.ended = False
         self.value: Any = None
 
@@ -105,6 +110,7 @@ class Deliveries:
         flow, perform = self._flow, self._driver.perform
         step: Any = self._pump
         value: Any = None
+        self._advancing = True
         try:
             if step is None:
                 step = flow.send(None)
@@ -123,17 +129,25 @@ class Deliveries:
                         if kind is Open:
                             self._reply = value
                 except SendFailure as failure:
+                    if self.ended:  # closed by another thread: that is why the connection broke
+                        return None
                     self._pump = None
                     step = flow.throw(failure)
                 else:
+                    if self.ended:
+                        return None
                     step = flow.send(value)
         except StopIteration as done:
             self.value = done.value
-            self.close()
+            self.ended = True
             return None
         except BaseException:
-            self.close()
+            self.ended = True
             raise
+        finally:
+            self._advancing = False
+            if self.ended:
+                self._free()
 
     def _pumped(self, pump: Pump) -> list[Event] | None:
         """The next events of a running stream, None when its flow has to go on."""
@@ -148,12 +162,21 @@ class Deliveries:
         return None
 
     def close(self) -> None:
-        """End the flow and free its connection."""
+        """End the flow and free its connection. A thread that waits for the next events is woken and frees it as it leaves."""
         self.ended = True
-        reply, self._reply = self._reply, None
-        if reply is not None:
-            reply.close()
-        self._flow.close()
+        if not self._advancing:
+            return self._free()
+        interrupt = getattr(self._reply, "interrupt", None)
+        if interrupt is not None:
+            interrupt()
+        return None
+
+    def _free(self) -> None:
+        with self._guard:
+            reply, self._reply = self._reply, None
+            if reply is not None:
+                reply.close()
+            self._flow.close()
 
 
 class AsyncDriver:
@@ -271,6 +294,8 @@ class AsyncDeliveries:
                             self._reply = value
                             self._loop = asyncio.get_running_loop()
                 except SendFailure as failure:
+                    if self.ended:  # closed meanwhile, from another place: that is why the connection broke
+                        return None
                     self._pump = None
                     step = flow.throw(failure)
                 else:
@@ -308,4 +333,13 @@ class AsyncDeliveries:
         reply, self._reply = self._reply, None
         loop = self._loop
         if reply is not None and loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(lambda: loop.create_task(reply.close()))
+            loop.call_soon_threadsafe(_close_soon, loop, reply)
+
+
+_closing: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks only weakly
+
+
+def _close_soon(loop: asyncio.AbstractEventLoop, reply: Any) -> None:
+    task = loop.create_task(reply.close())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)

@@ -10,33 +10,30 @@ import httpcore
 
 from engine.call.send import Route, SendFailure, Timing, lower
 from engine.call.send.origin import public_address, ssl_context
-from engine.call.send.pooled import CALM, KEEPALIVE, Burst, Target, failure, prepared, proxy_of, target
-from engine.reliability.deadline import Timer
+from engine.call.send.pooled import CALM, KEEPALIVE, Burst, Target, failure, left, prepared, proxy_of, target
 from engine.types import HttpRequest
 
 __all__ = ["AsyncPooledTransport"]
 
 
 class _Stream(httpcore.AsyncNetworkStream):
-    """A socket whose reads end when the exchange's timer does."""
+    """A socket whose reads, writes and handshake end when the exchange's timer does."""
 
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
         self._inner = inner
-        self.write = inner.write  # type: ignore[method-assign]
         self.aclose = inner.aclose  # type: ignore[method-assign]
         self.get_extra_info = inner.get_extra_info  # type: ignore[method-assign]
 
     async def read(self, max_bytes: int, timeout: Any = None) -> bytes:
-        if isinstance(timeout, Timer):
-            timeout = timeout.left()
-            if timeout <= 0:
-                raise httpcore.ReadTimeout()
-        return await self._inner.read(max_bytes, timeout)
+        return await self._inner.read(max_bytes, left(timeout, httpcore.ReadTimeout))
+
+    async def write(self, buffer: bytes, timeout: Any = None) -> None:
+        await self._inner.write(buffer, left(timeout, httpcore.WriteTimeout))
 
     async def start_tls(
-        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: Any = None
     ) -> httpcore.AsyncNetworkStream:
-        return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+        return _Stream(await self._inner.start_tls(ssl_context, server_hostname, left(timeout, httpcore.ConnectTimeout)))
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
@@ -48,7 +45,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,
+        timeout: Any = None,
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
@@ -56,7 +53,8 @@ class _Backend(httpcore.AsyncNetworkBackend):
             import anyio.to_thread
 
             host = await anyio.to_thread.run_sync(public_address, host, port)
-        return _Stream(await self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
+        seconds = left(timeout, httpcore.ConnectTimeout)
+        return _Stream(await self._inner.connect_tcp(host, port, seconds, local_address, socket_options))
 
     async def sleep(self, seconds: float) -> None:
         await self._inner.sleep(seconds)

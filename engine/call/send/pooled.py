@@ -1,8 +1,8 @@
 """What the sync and async httpcore transports share: pools, requests, and the words for what went wrong.
 
 The connection pools of httpx (package httpcore) are used directly: a client object of httpx costs some 150 µs per call, and
-its transports read one timeout per exchange, which a server that trickles can stretch for ever. Here every socket read
-gets what is left of the exchange's timer.
+its transports read one timeout per exchange, which a server that trickles can stretch for ever. Here every read, write
+and handshake gets what is left of the exchange's timer.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import httpcore
 
 from engine.call.send import Route, SendFailure, Timing
 from engine.call.send.origin import proxy_for, wire_headers
+from engine.reliability.deadline import Timer
 from engine.types import HttpRequest
 
-__all__ = ["CALM", "Burst", "Target", "failure", "prepared", "target"]
+__all__ = ["CALM", "Burst", "Target", "failure", "left", "prepared", "target"]
 
 PIECE = 1 << 16  # bytes handed on at once
 KEEPALIVE = 60.0  # seconds an idle connection is kept
@@ -73,8 +74,20 @@ def prepared(request: HttpRequest, timing: Timing) -> tuple[httpcore.Request, st
         ]
     except UnicodeError:
         raise SendFailure("config", "a header name is not ASCII", unsent=True) from None
-    extensions = {"timeout": {"connect": timing.connect, "read": timing.timer, "write": timing.send, "pool": timing.connect}}
+    timer = timing.timer
+    limits = {"connect": timer.sooner(timing.connect), "read": timer, "write": timer.sooner(timing.send), "pool": timing.connect}
+    extensions = {"timeout": limits}
     return httpcore.Request(request.method, url, headers=headers, content=request.body or b"", extensions=extensions), scheme, host
+
+
+def left(limit: Any, passed: type[Exception]) -> float | None:
+    """Seconds a limit has left, for a socket that wants a number. Raises `passed` when there are none."""
+    if not isinstance(limit, Timer):
+        return limit  # type: ignore[no-any-return]
+    seconds = limit.left()
+    if seconds <= 0:
+        raise passed()
+    return seconds
 
 
 def target(route: Route, scheme: str, host: str) -> Target:

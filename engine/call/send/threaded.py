@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,33 +11,34 @@ import httpcore
 
 from engine.call.send import Route, SendFailure, Timing, lower
 from engine.call.send.origin import public_address, ssl_context
-from engine.call.send.pooled import CALM, KEEPALIVE, Burst, Target, failure, prepared, proxy_of, target
-from engine.reliability.deadline import Timer
+from engine.call.send.pooled import CALM, KEEPALIVE, Burst, Target, failure, left, prepared, proxy_of, target
 from engine.types import HttpRequest
 
 __all__ = ["PooledTransport"]
 
+WRITTEN = 1 << 16  # bytes written at a time: each such write has a clock of its own, which a slow reader could stretch
+
 
 class _Stream(httpcore.NetworkStream):
-    """A socket whose reads end when the exchange's timer does."""
+    """A socket whose reads, writes and handshake end when the exchange's timer does."""
 
     def __init__(self, inner: httpcore.NetworkStream) -> None:
         self._inner = inner
-        self.write = inner.write  # type: ignore[method-assign]
         self.close = inner.close  # type: ignore[method-assign]
         self.get_extra_info = inner.get_extra_info  # type: ignore[method-assign]
 
     def read(self, max_bytes: int, timeout: Any = None) -> bytes:
-        if isinstance(timeout, Timer):
-            timeout = timeout.left()
-            if timeout <= 0:
-                raise httpcore.ReadTimeout()
-        return self._inner.read(max_bytes, timeout)
+        return self._inner.read(max_bytes, left(timeout, httpcore.ReadTimeout))
 
-    def start_tls(
-        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout))
+    def write(self, buffer: bytes, timeout: Any = None) -> None:
+        if len(buffer) <= WRITTEN:
+            return self._inner.write(buffer, left(timeout, httpcore.WriteTimeout))
+        for at in range(0, len(buffer), WRITTEN):
+            self._inner.write(buffer[at : at + WRITTEN], left(timeout, httpcore.WriteTimeout))
+        return None
+
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: Any = None) -> httpcore.NetworkStream:
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, left(timeout, httpcore.ConnectTimeout)))
 
 
 class _Backend(httpcore.NetworkBackend):
@@ -48,13 +50,13 @@ class _Backend(httpcore.NetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,
+        timeout: Any = None,
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         if self._public:
             host = public_address(host, port)
-        return _Stream(self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
+        return _Stream(self._inner.connect_tcp(host, port, left(timeout, httpcore.ConnectTimeout), local_address, socket_options))
 
 
 class PooledReply:
@@ -79,6 +81,14 @@ class PooledReply:
             raise failure(error) from None
         except (OSError, RuntimeError, ValueError):
             raise SendFailure("connection", "the connection broke") from None
+
+    def interrupt(self) -> None:
+        """End the exchange from another thread than the one that reads. The socket itself stays the reader's: closed under its
+        feet, its number could be another connection's by the time the reader looks."""
+        try:
+            self._response.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        except (OSError, AttributeError, KeyError):
+            pass
 
     def close(self) -> None:
         try:
