@@ -270,6 +270,11 @@ def test_both_spellings_of_protobuf_json_are_read() -> None:
     assert fields["messages"][0]["parts"][0]["media_type"] == "image/png"
 
 
+def test_a_thought_is_thinking_and_no_text() -> None:
+    body = {"contents": [{"role": "model", "parts": [{"text": "hm", "thought": True}, {"text": "hi"}]}]}
+    assert accepted("gemini", body)["messages"][0]["parts"] == [{"type": "thinking", "text": "hm"}, {"type": "text", "text": "hi"}]
+
+
 def test_data_of_the_callers_keeps_its_keys_in_either_spelling() -> None:
     body = {"contents": [{"role": "model", "parts": [{"function_call": {"name": "f", "args": {"user_id": 1, "a_b": {"c_d": 2}}}}]}]}
     assert accepted("gemini", body)["messages"][0]["parts"][0]["arguments"] == {"user_id": 1, "a_b": {"c_d": 2}}

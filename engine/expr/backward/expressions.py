@@ -159,7 +159,7 @@ class Expressions(Tables):
             elif test[0] == "test" and test[2] == "string":
                 then = only(then, str)
             then = self.hinted(then, test, scope)
-            if not then.binds and (other is None or not other.binds):
+            if not then.binds and (other is None or not other.binds) and path_of(test) is None:
                 return None  # what it says cannot be known
         sides = [other, then] if literal_first or (other is not None and other.values is not None) else [then, other]
         return either(sides)
