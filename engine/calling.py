@@ -286,6 +286,8 @@ class Caller(Desk):
 def _leaving(problem: Exception, call: Call | None) -> Error:
     """What is raised for a failure of a call, or of its making."""
     error = problem if isinstance(problem, Error) else foreign(problem, sent=call is not None)
+    if call is not None and error.kind == "not_found" and (meant := call.operation.near()) is not None:
+        error.message = f"{error.message.rstrip('. ')}; did you mean the model {meant}?"
     return leaving(error, call) if call is not None else bare(error)
 
 

@@ -65,7 +65,7 @@ class Operation:
         self.known_as = known_as or model  # the model whose facts hold: beside an opaque id, the caller's base_model
         self.variant = variant
         self._model_info = model_info
-        self._near = near  # a known model that this unknown one was probably meant to be
+        self._near = near
         self.unsupported = unsupported  # warn, error or ignore
         self.clock = clock
         self.uuid = uuid
@@ -179,12 +179,11 @@ class Operation:
         error.provider = error.provider or self.provider
         error.model = error.model or self.model
         error.operation = error.operation or self.name
-        if error.kind == "not_found" and error.status is not None and self._near is not None:
-            meant = self._near()
-            if meant is not None and meant not in error.message:
-                error.message = f"{error.message}; did you mean the model {meant}?"
-                error.args = (error.message,)
         return error
+
+    def near(self) -> str | None:
+        """A known model that this one, if nothing is known of it, was probably meant to be."""
+        return self._near() if self._near is not None else None
 
     def _broken(self, error: Exception) -> errors.Error:
         """A failure inside a compiled template, said in the author's terms."""

@@ -106,6 +106,9 @@ class FakeOperation:
         self.known_as, self.variant = model, None
         self.uuid = lambda name=None: "u"
 
+    def near(self) -> str | None:
+        return None
+
     @property
     def base_url(self) -> str:
         return self.values.get("base_url") or self.plan.base_url({})
