@@ -115,6 +115,11 @@ def parser() -> argparse.ArgumentParser:
     sim.add_argument("--pace", type=float, metavar="N", help="tokens per second (default: at once)")
     sim.add_argument("--latency", type=float, metavar="SECONDS", help="wait before the first byte")
 
+    serve = command("serve", "serve.serve", "run the gateway: clients of any wire format in front of any provider")
+    serve.add_argument("--config", metavar="FILE", help="llmkit.yaml with keys, aliases and settings of providers")
+    serve.add_argument("--listen", metavar="HOST:PORT", help="default 127.0.0.1:4000; other hosts need client keys")
+    serve.add_argument("--port", type=int, metavar="N", help="the port alone")
+
     demo = command("demo", "demo.demo", "hold one conversation over eight wire formats; no key needed")
     demo.add_argument("models", nargs="*", metavar="MODEL", help="provider/model to hold it with for real, instead of stand-ins")
     demo.add_argument("--json", action="store_true")

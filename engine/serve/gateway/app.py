@@ -1,0 +1,251 @@
+"""The gateway as an ASGI application.
+
+    gateway = Gateway(read_config("llmkit.yaml"))
+    gateway.prepare()                 # compiles what is served; raises what is wrong with the configuration
+    uvicorn.run(gateway, access_log=False)
+
+Nothing of a request or an answer is logged or kept (RELIABILITY G10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+from engine import errors
+from engine.catalog import Catalog
+from engine.client import AsyncClient
+from engine.operation import Operation
+from engine.serve.gateway.asked import Asked, asked, check_addresses, refused_by
+from engine.serve.gateway.config import Config
+from engine.serve.gateway.intake import Gone, Intake, Receive, Send, document, read_body
+from engine.serve.gateway.openapi import describe
+from engine.serve.gateway.routes import Routes
+from engine.serve.gateway.stream import answer_streamed, answer_whole
+from engine.serve.gateway.wording import Refused, failure, plain, refusal
+from engine.serve.mounts import Place
+from engine.serve.reply import random_id
+from engine.settings import missing_credential
+
+_PAGES = ("/healthz", "/readyz", "/openapi.json")
+_KEPT = 1024  # targets whose operation is kept at hand
+
+
+class Gateway:
+    """Serves what a configuration says. Belongs to one event loop; `transport` is that of the client behind it."""
+
+    def __init__(self, config: Config, *, catalog: Catalog | None = None, transport: Any = None) -> None:
+        self.config = config
+        self.draining = False
+        self.running = 0  # calls now
+        self._catalog = catalog if catalog is not None else Catalog(config.catalog, config.override)
+        self.client = AsyncClient(
+            self._catalog,
+            providers=config.providers,
+            transport=transport,
+            timeout=config.timeout,
+            attempts=config.attempts,
+        )
+        self._routes: Routes | None = None
+        self._bound: dict[str, Operation] = {}
+        self._preparing: asyncio.Lock | None = None
+
+    def prepare(self) -> Routes:
+        """Compile every served dialect and bind every alias. Raises the error of the first alias that leads nowhere."""
+        if self._routes is None:
+            routes = Routes(self._catalog)
+            for target in self.config.aliases.values():
+                if "*" not in target:
+                    self._bind(target)
+            self._routes = routes
+        return self._routes
+
+    async def close(self) -> None:
+        """Close the connections to providers."""
+        await self.client.close()
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self._prepared()
+                except errors.Error as error:
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _prepared(self) -> Routes:
+        if self._routes is not None:
+            return self._routes
+        self._preparing = self._preparing or asyncio.Lock()
+        async with self._preparing:
+            return await asyncio.to_thread(self.prepare)
+
+    # --- a request --------------------------------------------------------------------------------------------------
+
+    async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
+        intake = Intake.of(scope)
+        id = random_id()
+        reply = _Reply(send, id)
+        if intake.path in _PAGES and intake.method in ("GET", "HEAD"):
+            await reply.whole(*self._page(intake), head=intake.method == "HEAD")
+            return
+        place: Place | None = None
+        try:
+            routes = await self._prepared()
+            place = routes.find(intake.method, intake.path, intake.query)
+            if self.draining:
+                raise Refused("unavailable", "this gateway is stopping", retry_after=1)
+            self._admit(intake, place)
+            if place is None:
+                raise self._nowhere(intake, routes)
+            if self.running >= self.config.concurrency:
+                raise Refused("overloaded", "this gateway is at its limit", retry_after=1)
+            self.running += 1
+            try:
+                await self._call(intake, place, receive, reply)
+            finally:
+                self.running -= 1
+        except Gone:
+            pass
+        except Refused as refused:
+            await reply.whole(*refusal(place.served if place else None, refused, id=id))
+
+    def _page(self, intake: Intake) -> tuple[int, dict[str, str], bytes]:
+        if intake.path == "/healthz":
+            return 200, {"content-type": "application/json"}, b'{"status":"ok"}'
+        if intake.path == "/readyz":
+            if self._routes is None or self.draining:
+                return 503, {"content-type": "application/json", "retry-after": "1"}, b'{"status":"not ready"}'
+            return 200, {"content-type": "application/json"}, b'{"status":"ready"}'
+        if self._routes is None:
+            return plain(503, "unavailable", "this gateway is starting")
+        return 200, {"content-type": "application/json"}, describe(self._routes, bool(self.config.keys))
+
+    def _admit(self, intake: Intake, place: Place | None) -> None:
+        """Refuse who may not call. A key stands where the dialect has it; where no dialect is known, at a bearer's place."""
+        if not self.config.keys:
+            if not intake.from_here():
+                raise Refused("permission", "without keys this gateway answers programs of its own machine only")
+            return
+        authorization = intake.headers.get("authorization", "")
+        if place is None:
+            key = authorization.partition(" ")[2].strip() or intake.headers.get("x-api-key")
+        else:
+            key = place.served.key(intake.headers, intake.query)
+            if key and place.served.signature is not None and "Credential=" in authorization:
+                raise Refused(
+                    "authentication", "signed requests are not accepted here: send a key of this gateway as a bearer token"
+                )
+        if not self.config.keys.known(key):
+            raise Refused("authentication", "the key is missing or not known to this gateway", status=401)
+
+    def _nowhere(self, intake: Intake, routes: Routes) -> Refused:
+        if intake.method != "POST" and routes.find("POST", intake.path, intake.query) is not None:
+            return Refused("invalid_request", "this path takes POST only", status=405)
+        return Refused("not_found", "there is nothing at this path; /openapi.json lists what is", status=404)
+
+    async def _call(self, intake: Intake, place: Place, receive: Receive, reply: _Reply) -> None:
+        """Answer one call, and stop when its client goes away (RELIABILITY G9)."""
+        body = await read_body(intake, receive, self.config)
+        question = asked(place, document(body), self.config)
+        work = asyncio.ensure_future(self._answer(question, reply))
+        gone = asyncio.ensure_future(_left(receive))
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            if not work.done():
+                work.cancel()
+            try:
+                await work
+            except asyncio.CancelledError:
+                if not gone.done() or gone.cancelled():
+                    raise
+
+    async def _answer(self, question: Asked, reply: _Reply) -> None:
+        operation: Operation | None = None
+        problem: errors.Error
+        try:
+            operation = await self._operation(question.target)
+            if not self.config.fetch:
+                check_addresses(question.fields, operation)
+            if question.stream:
+                dialect = operation.plan.dialect
+                await answer_streamed(self.client, question, dialect, self.config.errors, reply.begin, reply.write)
+            else:
+                await answer_whole(self.client, question, reply.begin, reply.write)
+            return
+        except errors.Error as error:
+            problem = error
+        dialect = operation.plan.dialect if operation is not None else None
+        await reply.whole(*failure(question.served, problem, id=reply.id, dialect=dialect, words=self.config.errors))
+
+    async def _operation(self, target: str) -> Operation:
+        found = self._bound.get(target)
+        if found is None:
+            try:
+                found = await asyncio.to_thread(self._bind, target)
+            except errors.Error as error:
+                raise refused_by(error) from None
+        return found
+
+    def _bind(self, target: str) -> Operation:
+        """The operation of a target, compiled, with a credential to call it."""
+        operation = self.client.operation(target)
+        settings = self.config.providers.get(operation.provider) or {}
+        missing = missing_credential(operation.who, operation.plan.auth, operation.secrets, "base_url" in settings)
+        if missing is not None:
+            raise errors.ConfigError(missing, provider=operation.provider)
+        if len(self._bound) >= _KEPT:
+            self._bound.clear()
+        self._bound[target] = operation
+        return operation
+
+
+async def _left(receive: Receive) -> None:
+    """Ends when the client goes away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class _Reply:
+    """One HTTP answer through ASGI."""
+
+    __slots__ = ("_send", "id", "status")
+
+    def __init__(self, send: Send, id: str) -> None:
+        self._send = send
+        self.id = id
+        self.status: int | None = None
+
+    async def begin(self, status: int, headers: dict[str, str]) -> None:
+        self.status = status
+        told = [(name.lower().encode("latin-1"), str(value).encode("latin-1")) for name, value in headers.items()]
+        told.append((b"x-request-id", self.id.encode()))
+        await self._send({"type": "http.response.start", "status": status, "headers": told})
+
+    async def write(self, data: bytes, more: bool) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def whole(self, status: int, headers: dict[str, str], body: bytes, head: bool = False) -> None:
+        """Everything at once. An answer that was begun is left as it is: it cannot be taken back."""
+        if self.status is None:
+            await self.begin(status, {**headers, "content-length": str(len(body))})
+            await self.write(b"" if head else body, False)
+        else:
+            print(f"llmkit serve: an answer failed after it was begun (request {self.id})", file=sys.stderr)

@@ -1,0 +1,66 @@
+"""Which wire a request of a client speaks: every served dialect at the path of its home, and below its own name.
+
+POST /v1/chat/completions           the dialect whose route this is
+POST /mistral/v1/chat/completions   the dialect that is named, where two have the same route
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from engine.catalog import Catalog
+from engine.plan import Served
+from engine.serve.mounts import Mounts, Place
+
+
+class Routes:
+    """The routes of one catalog, compiled when made."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._roots = tuple(Mounts(catalog).roots())
+        self._named = {served.dialect: (served, base) for served, base in self._roots}
+
+    def find(self, method: str, path: str, query: Mapping[str, Any]) -> Place | None:
+        """The wire and what the path says of the request, or None. `path` is still percent-encoded."""
+        for served, base in self._roots:
+            bound = _bound(served, method, path, base, query)
+            if bound is not None:
+                return Place(served, bound)
+        first, slash, rest = path[1:].partition("/")
+        named = self._named.get(first) if slash else None
+        if named is not None:
+            served, base = named
+            for start in (base, "") if base else ("",):
+                bound = _bound(served, method, f"/{rest}", start, query)
+                if bound is not None:
+                    return Place(served, bound, first)
+        return None
+
+    def paths(self) -> Iterator[tuple[str, str, Served]]:
+        """(method, path with `{model}` in place of a model, the wire) of every route."""
+        seen: set[tuple[str, str]] = set()
+        for served, base in self._roots:
+            for path in _written(served):
+                verb, whole = served.plan.call.verb, f"{base}{path}"
+                if (verb, whole) in seen:
+                    whole = f"/{served.dialect}{whole}"
+                seen.add((verb, whole))
+                yield verb, whole, served
+
+
+def _bound(served: Served, method: str, path: str, start: str, query: Mapping[str, Any]) -> dict[str, Any] | None:
+    if served.route is None or not path.startswith(f"{start}/"):
+        return None
+    return served.route(method, path[len(start) :], query)
+
+
+def _written(served: Served) -> Iterator[str]:
+    """The paths of a dialect, whole and streamed."""
+    plan = served.plan
+    calls = [(plan.call, False), (plan.call, True)]
+    if plan.stream is not None and plan.stream.call is not None:
+        calls[1] = (plan.stream.call, True)
+    made = [unquote(str(call.url({"model": "{model}", "stream": stream}))) for call, stream in calls]
+    yield from dict.fromkeys(made)

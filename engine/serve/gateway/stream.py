@@ -1,0 +1,86 @@
+"""Answers on their way back: whole by the reply template, streamed by the encoder, both from canonical values (RELIABILITY G8)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from engine import errors
+from engine.call.json import dumps
+from engine.leaving import foreign
+from engine.serve.encoder import Encoder
+from engine.serve.gateway.asked import Asked
+from engine.serve.gateway.wording import shown
+from engine.serve.reply import write_reply
+
+if TYPE_CHECKING:
+    from engine.client import AsyncClient
+
+Begin = Callable[[int, dict[str, str]], Awaitable[None]]
+Write = Callable[[bytes, bool], Awaitable[None]]  # (bytes, whether more follows)
+
+WARNINGS = 1000  # characters of the header that tells what was dropped
+
+
+async def answer_whole(client: AsyncClient, asked: Asked, begin: Begin, write: Write) -> None:
+    """One call, one body. Errors leave before anything was written."""
+    response = await client.chat(asked.target, **asked.fields)
+    body = dumps(write_reply(asked.served, response, asked.request, now=time.time(), report=asked.report))
+    headers = {"content-type": "application/json", "content-length": str(len(body))}
+    await begin(200, {**headers, **warned([*asked.report.warnings, *response.warnings])})
+    await write(body, False)
+
+
+async def answer_streamed(
+    client: AsyncClient, asked: Asked, dialect: str | None, words: str, begin: Begin, write: Write
+) -> str | None:
+    """One call, one stream. Nothing is written before the first content: until then errors leave, afterwards they end the
+    stream in the client's dialect. Returns the kind of an error that did."""
+    encoder = Encoder(asked.served, asked.request, dialect=dialect, now=time.time(), report=asked.report)
+    begun = False
+    failed: errors.Error | None = None
+
+    async def out(data: bytes, more: bool) -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            headers = {"content-type": encoder.content_type, "cache-control": "no-cache", "x-accel-buffering": "no"}
+            await begin(200, {**headers, **warned(asked.report.warnings)})
+        await write(data, more)
+
+    async with client.chat.stream(asked.target, **asked.fields) as stream:
+        try:
+            async for event in stream:
+                if event.kind == "error":
+                    continue  # the stream raises it next, complete and masked
+                data = encoder.feed((event, *_arrived(stream)))
+                if data and not encoder.ended:
+                    await out(data, True)
+                elif data:
+                    await out(data, False)
+                    return None
+        except errors.Error as error:
+            failed = error
+        except Exception as error:  # a defect: told as one of ours, without its values
+            failed = foreign(error, sent=True)
+    if failed is None:
+        await out(encoder.end(), False)
+        return None
+    if not begun:
+        raise failed
+    await out(encoder.fail(shown(failed, words)), False)
+    return failed.kind
+
+
+def _arrived(stream: Any) -> Iterable[Any]:
+    return ()
+
+
+def warned(warnings: Iterable[str]) -> dict[str, str]:
+    """The header that says what the answer or the request lost on its way."""
+    told = "; ".join(dict.fromkeys(warnings))
+    if not told:
+        return {}
+    text = told[:WARNINGS].encode("ascii", "backslashreplace").decode()
+    return {"x-llmkit-warnings": "".join(c if c.isprintable() else " " for c in text)}

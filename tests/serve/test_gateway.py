@@ -1,0 +1,215 @@
+"""Clients of every dialect reach providers of every other through the gateway (SERVE.md 10, RELIABILITY G1, G3, G6, G8, G9, G10)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from engine import errors
+from engine.serve.gateway.app import Gateway
+from engine.serve.gateway.keys import Keys
+from engine.testing import Simulator
+from tests.serve.gateways import CATALOG, HOMES, TOOL, client_of, gateway
+
+ORIGIN = "http://127.0.0.1"
+KEY = "sk-gateway-0123456789"
+UPSTREAMS = ("openai-chat", "anthropic-messages", "gemini")
+
+
+@pytest.fixture(scope="module")
+def sim() -> Iterator[Simulator]:
+    with Simulator(catalog=CATALOG) as made:
+        yield made
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+@pytest.mark.parametrize("dialect", HOMES)
+def test_every_dialect_reaches_every_provider(dialect: str, upstream: str, sim: Simulator) -> None:
+    client_target, target = f"{HOMES[dialect]}/fast", f"{HOMES[upstream]}/sim-model"
+
+    async def talk() -> None:
+        app = gateway(sim, aliases={"fast": target})
+        async with client_of(dialect, ORIGIN, transport=httpx.ASGITransport(app)) as client:
+            sim.reset()
+            told = await client.chat(client_target, "What is 2 + 3?", max_tokens=50)
+            assert told.text == "2 + 3 = 5." and told.finish_reason == "stop" and told.usage.input_tokens
+            assert sim.requests[-1].dialect == upstream and sim.requests[-1].text == "What is 2 + 3?"
+            async with client.chat.stream(client_target, "What is 2 + 3?", max_tokens=50) as stream:
+                assert "".join([t async for t in stream.text_stream]) == "2 + 3 = 5."
+            assert stream.response.finish_reason == "stop" and sim.requests[-1].stream
+            for streamed in (False, True):
+                question: dict[str, Any] = {"messages": "Weather in Rome?", "tools": [TOOL], "max_tokens": 500}
+                if streamed:
+                    answer = await client.chat.stream(client_target, **question).finish()
+                else:
+                    answer = await client.chat(client_target, **question)
+                (call,) = answer.tool_calls
+                assert call.name == "get_weather" and isinstance(call.arguments, dict) and answer.finish_reason == "tool_calls"
+        await app.close()
+
+    asyncio.run(talk())
+
+
+def post(
+    app: Gateway, path: str, body: Any, headers: dict[str, str] | None = None, origin: str = ORIGIN, method: str = "POST"
+) -> httpx.Response:
+    async def go() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=origin) as client:
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
+            answer = await client.request(method, path, content=content, headers=headers or {})
+        await app.close()
+        return answer
+
+    return asyncio.run(go())
+
+
+def hello(model: str = "openai/m", **more: Any) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": "Hi"}], **more}
+
+
+def test_keys_are_asked_for_where_each_dialect_has_them(sim: Simulator) -> None:
+    keys = Keys([KEY])
+    app = gateway(sim, keys=keys)
+    assert post(app, "/v1/chat/completions", hello()).status_code == 401
+    assert post(app, "/v1/chat/completions", hello(), {"authorization": "Bearer sk-gateway-0123456780"}).status_code == 401
+    assert post(app, "/nowhere", hello()).status_code == 401
+    sim.reset()
+    assert post(app, "/v1/chat/completions", hello(), {"authorization": f"Bearer {KEY}"}).status_code == 200
+    assert post(app, "/v1/messages", hello(max_tokens=9), {"x-api-key": KEY}).status_code == 200
+    contents = {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
+    app = gateway(sim, keys=keys, aliases={"g": "openai/m"})
+    assert post(app, "/v1beta/models/g:generateContent", contents, {"x-goog-api-key": KEY}).status_code == 200
+    for seen in sim.requests:
+        assert KEY not in repr(seen.headers) and KEY.encode() not in seen.body
+    wrong = post(app, "/v1/messages", hello(max_tokens=9), {"x-api-key": "wrong"})
+    assert wrong.json()["error"]["type"] == "authentication_error"
+
+
+def test_the_id_of_a_signing_key_is_not_a_key(sim: Simulator) -> None:
+    app = gateway(sim, keys=Keys(["AKIAIOSFODNN7EXAMPLE"]))
+    signed = (
+        "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/bedrock/aws4_request, SignedHeaders=host, Signature=00"
+    )
+    body = {"messages": [{"role": "user", "content": [{"text": "Hi"}]}]}
+    assert post(app, "/model/openai%2Fm/converse", body, {"authorization": signed}).status_code == 401
+
+
+def test_without_keys_only_this_machine_is_answered(sim: Simulator) -> None:
+    app = gateway(sim)
+    assert post(app, "/v1/chat/completions", hello(), origin="http://evil.example").status_code == 403
+    assert post(app, "/v1/chat/completions", hello(), {"origin": "https://evil.example"}).status_code == 403
+    assert post(app, "/v1/chat/completions", hello(), {"origin": "http://localhost:3000"}).status_code == 200
+    with pytest.raises(errors.ConfigError, match="loopback"):
+        gateway(sim, host="0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b"[]", 400),
+        ({}, 400),
+        (b"[" * 100 + b"]" * 100, 400),
+        (hello("nothing"), 404),
+        (hello("nobody/m"), 404),
+        (b" " * 4097, 413),
+    ],
+)
+def test_unusable_requests_are_refused_in_the_words_of_the_dialect(body: Any, status: int, sim: Simulator) -> None:
+    sim.reset()
+    app = gateway(sim, body=4096)
+    answer = post(app, "/v1/chat/completions", body)
+    assert answer.status_code == status and answer.json()["error"]["message"] and answer.headers["x-request-id"]
+    assert not sim.requests
+
+
+def test_unknown_paths_and_methods(sim: Simulator) -> None:
+    app = gateway(sim)
+    assert post(app, "/v1/nothing", {}).json()["error"]["type"] == "not_found"
+    assert post(app, "/v1/messages", {}, method="GET").status_code == 405
+    assert post(app, "/healthz", b"", method="GET").json() == {"status": "ok"}
+    assert post(app, "/readyz", b"", method="GET").status_code == 200
+    paths = post(app, "/openapi.json", b"", method="GET").json()["paths"]
+    assert {
+        "/v1/chat/completions",
+        "/v1/responses",
+        "/v1/messages",
+        "/v2/chat",
+        "/api/chat",
+        "/model/{model}/converse-stream",
+    } <= paths.keys()
+    app.draining = True
+    assert post(app, "/readyz", b"", method="GET").status_code == 503
+    assert post(app, "/v1/chat/completions", hello()).status_code == 503
+
+
+def test_fields_the_dialect_does_not_know_go_to_the_same_dialect_only(sim: Simulator) -> None:
+    sent = hello(not_a_field=7)
+    sim.reset()
+    post(gateway(sim), "/v1/chat/completions", sent)
+    assert sim.requests[-1].json["not_a_field"] == 7
+    answer = post(gateway(sim, extra="drop"), "/v1/chat/completions", sent)
+    assert "not_a_field" not in sim.requests[-1].json and "not_a_field" in answer.headers["x-llmkit-warnings"]
+    answer = post(gateway(sim), "/v1/chat/completions", {**sent, "model": "anthropic/m"})
+    assert (
+        answer.status_code == 200
+        and "not_a_field" not in sim.requests[-1].json
+        and "only openai-chat understands" in answer.headers["x-llmkit-warnings"]
+    )
+
+
+def test_a_provider_that_refuses_the_operators_key_is_a_bad_gateway() -> None:
+    for kind, status in (("authentication", 502), ("rate_limit", 429), ("overloaded", 529), ("invalid_request", 400)):
+        script = [{"say": [{"error": {"kind": kind, "message": "secret words of the provider"}}]}]
+        with Simulator(script=script, catalog=CATALOG) as failing:
+            for stream in (False, True):
+                answer = post(gateway(failing), "/v1/messages", hello(max_tokens=5, stream=stream))
+                assert answer.status_code == status and "secret words" not in answer.text
+                assert answer.headers["x-should-retry"] == "false"
+                assert answer.json()["type"] == "error"
+
+
+def test_a_client_that_leaves_ends_the_call_behind_it(sim: Simulator) -> None:
+    async def leave() -> None:
+        app = gateway(slow)
+        body = json.dumps(hello(stream=True)).encode()
+        sent: list[Any] = []
+        begun, left = asyncio.Event(), asyncio.Event()
+        pending = [{"type": "http.request", "body": body}]
+
+        async def receive() -> Any:
+            if pending:
+                return pending.pop()
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+            begun.set()
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/chat/completions",
+            "headers": [(b"host", b"localhost")],
+            "query_string": b"",
+        }
+        call = asyncio.ensure_future(app(scope, receive, send))
+        await asyncio.wait_for(begun.wait(), 10)
+        left.set()
+        await asyncio.wait_for(call, 1)
+        assert app.running == 0 and not any(m["type"] == "http.response.body" and not m["more_body"] for m in sent)
+        for _ in range(100):
+            if slow.requests[-1].gone:
+                break
+            await asyncio.sleep(0.02)
+        assert slow.requests[-1].gone
+        await app.close()
+
+    with Simulator(script=[{"say": "word " * 200}], pace=10, catalog=CATALOG) as slow:
+        asyncio.run(leave())
