@@ -86,6 +86,8 @@ def upper(n: list[int], value: Any) -> Any:
 
 
 def trim(n: list[int], value: Any) -> Any:
+    if value.__class__ is str:
+        return value.strip()
     return None if value is None else _words("trim", value).strip()
 
 

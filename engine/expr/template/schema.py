@@ -65,19 +65,18 @@ class _Rewriter:
         for key, child in value.items():
             if key in self.drop or (self.inline and key in ("$defs", "definitions")):
                 continue
+            kind_ = child.__class__
             if key == "const" and self.enum:
                 if "enum" not in value:
                     out["enum"] = [child]
-            elif key in _DATA:
+            elif (kind_ is not dict and kind_ is not list) or key in _DATA:
                 out[key] = child
-            elif key in _NAMED and child.__class__ is dict:
-                out[key] = {name: self.schema(x, path, depth + 1) for name, x in child.items()}
-            elif child.__class__ is dict:
-                out[key] = self.schema(child, path, depth + 1)
-            elif child.__class__ is list:
+            elif kind_ is list:
                 out[key] = [self.schema(x, path, depth + 1) for x in child]
+            elif key in _NAMED:
+                out[key] = {name: self.schema(x, path, depth + 1) for name, x in child.items()}
             else:
-                out[key] = child
+                out[key] = self.schema(child, path, depth + 1)
         if self.enum and "enum" in out and "const" in value and "type" not in out:
             _type_of(out, value["const"])
         if self.closed:
