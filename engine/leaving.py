@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["added_secrets", "bare", "foreign", "leaving", "passing"]
 
 
+RAW_LIMIT = 1 << 20  # characters of a body that an error keeps (RELIABILITY M1: error bodies)
+TOO_LARGE = "(the body is larger than an error keeps)"
+
+
 def leaving(error: Error, call: Call) -> Error:
     """The error of a call, ready to be raised: placed, masked, bare."""
     operation = call.operation
@@ -36,10 +40,23 @@ def leaving(error: Error, call: Call) -> Error:
         if isinstance(value, str):
             setattr(error, name, clean(masker.text(value)))
     if error.raw is not None:
-        error.raw = masker.value(error.raw)
+        error.raw = masker.value(error.raw) if _small(error.raw) else TOO_LARGE
     if error.partial is not None:
         _mask_in_place(error.partial, masker)
     return bare(error)
+
+
+def _small(raw: Any) -> bool:
+    """Whether a body is worth keeping in an error: as much of it is as an error body may have."""
+    left, todo = RAW_LIMIT, [raw]
+    while todo and left >= 0:
+        value = todo.pop()
+        left -= len(value) + 1 if isinstance(value, (str, bytes, bytearray, dict, list, tuple)) else 1
+        if isinstance(value, dict):
+            todo += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple)):
+            todo += value
+    return left >= 0
 
 
 def passing(stop: BaseException) -> BaseException:

