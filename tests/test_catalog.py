@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ from engine.examples.cases import dialect_examples
 
 DIALECTS = sorted(p.stem for p in (BUILTIN / "dialects").glob("*.yaml") if not p.name.endswith(".examples.yaml"))
 PROVIDERS = sorted(p.stem for p in (BUILTIN / "providers").glob("*.yaml") if not p.name.endswith(".examples.yaml"))
+#: one switch for all tools cannot say which tool was strict: read backwards it stays an extra of its dialect
+KNOWN = {("one-way", "cohere-v2")}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,8 @@ def lines(kind: str, id: str) -> int:
 
 def test_the_whole_catalog_is_good(findings: Findings) -> None:
     assert not findings.errors, "\n".join(str(p) for p in findings.problems if p.severity == "error")
-    assert not findings.warnings, "\n".join(map(str, findings.problems))
+    unexpected = [p for p in findings.problems if (p.rule, Path(p.mark.file).stem) not in KNOWN]
+    assert not unexpected, "\n".join(map(str, unexpected))
 
 
 def test_every_provider_ran_examples(findings: Findings) -> None:
