@@ -37,6 +37,10 @@ class _Base:
             raise ConfigError("the stream has not ended: read its events to the end first, or call finish()")
         return self._response
 
+    def arrived(self) -> list[Event]:
+        """The events that are here already, taken without waiting: what came in one piece can be passed on in one."""
+        return list(self._pending)
+
     def _failed(self, problem: Exception) -> Error:
         self._closed = True
         error = problem if isinstance(problem, Error) else foreign(problem, sent=self._call is not None)

@@ -148,6 +148,43 @@ def test_unknown_paths_and_methods(sim: Simulator) -> None:
     assert post(app, "/v1/chat/completions", hello()).status_code == 503
 
 
+def test_offered_models_are_listed(sim: Simulator) -> None:
+    app = gateway(sim, aliases={"fast": "openai/m", "any-*": "anthropic/*"}, keys=Keys([KEY]))
+    key = {"authorization": f"Bearer {KEY}"}
+    assert post(app, "/v1/models", b"", method="GET").status_code == 401
+    assert [m["id"] for m in post(app, "/v1/models", b"", key, method="GET").json()["data"]] == ["fast"]
+    assert post(app, "/v1/models/any-x", b"", key, method="GET").json()["id"] == "any-x"
+    assert post(app, "/v1/models/other", b"", key, method="GET").status_code == 404
+    sim.reset()
+    assert post(app, "/v1/chat/completions", hello("any-x"), key).status_code == 200
+    assert sim.requests[-1].dialect == "anthropic-messages" and sim.requests[-1].model == "x"
+    assert post(app, "/v1/chat/completions", hello("openai/m"), key).status_code == 404  # aliases close what is not named
+
+
+def test_addresses_are_not_fetched_from_the_operators_network(sim: Simulator) -> None:
+    url = "http://169.254.169.254/latest"
+    sim.reset()
+    parts = {
+        "/v1/chat/completions": [{"type": "image_url", "image_url": {"url": url}}],
+        "/v1/messages": [{"type": "image", "source": {"type": "url", "url": url}}],
+    }
+    for path, content in parts.items():
+        ask = {"model": "ollama/m", "max_tokens": 9, "messages": [{"role": "user", "content": content}]}
+        answer = post(gateway(sim), path, ask)
+        assert answer.status_code == 400 and "fetches no addresses" in answer.text and not sim.requests
+
+
+def test_an_error_in_the_middle_of_a_stream_ends_it_in_the_words_of_the_dialect() -> None:
+    with Simulator(fault={"after": 3, "error": {"kind": "overloaded"}}, catalog=CATALOG) as failing:
+        said = {
+            path: post(gateway(failing), path, hello(max_tokens=50, stream=True))
+            for path in ("/v1/chat/completions", "/v1/messages")
+        }
+    assert all(answer.status_code == 200 for answer in said.values())
+    assert "event: error" in said["/v1/messages"].text and "message_stop" not in said["/v1/messages"].text
+    assert '"error":{' in said["/v1/chat/completions"].text and "[DONE]" not in said["/v1/chat/completions"].text
+
+
 def test_fields_the_dialect_does_not_know_go_to_the_same_dialect_only(sim: Simulator) -> None:
     sent = hello(not_a_field=7)
     sim.reset()

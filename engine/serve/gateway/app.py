@@ -16,10 +16,12 @@ from typing import Any
 from engine import errors
 from engine.catalog import Catalog
 from engine.client import AsyncClient
+from engine.leaving import foreign
 from engine.operation import Operation
 from engine.serve.gateway.asked import Asked, asked, check_addresses, refused_by
 from engine.serve.gateway.config import Config
 from engine.serve.gateway.intake import Gone, Intake, Receive, Send, document, read_body
+from engine.serve.gateway.models import PATH, models
 from engine.serve.gateway.openapi import describe
 from engine.serve.gateway.routes import Routes
 from engine.serve.gateway.stream import answer_streamed, answer_whole
@@ -112,7 +114,8 @@ class Gateway:
                 raise Refused("unavailable", "this gateway is stopping", retry_after=1)
             self._admit(intake, place)
             if place is None:
-                raise self._nowhere(intake, routes)
+                await reply.whole(*self._list(intake, routes))
+                return
             if self.running >= self.config.concurrency:
                 raise Refused("overloaded", "this gateway is at its limit", retry_after=1)
             self.running += 1
@@ -124,6 +127,12 @@ class Gateway:
             pass
         except Refused as refused:
             await reply.whole(*refusal(place.served if place else None, refused, id=id))
+        except Exception as defect:  # said without its values, which may be a client's
+            error = foreign(defect, sent=False)
+            print(f"llmkit serve: defect: {error.message} (request {id})", file=sys.stderr)
+            await reply.whole(
+                *refusal(place.served if place else None, Refused("server", "this gateway failed", status=500), id=id)
+            )
 
     def _page(self, intake: Intake) -> tuple[int, dict[str, str], bytes]:
         if intake.path == "/healthz":
@@ -153,6 +162,14 @@ class Gateway:
                 )
         if not self.config.keys.known(key):
             raise Refused("authentication", "the key is missing or not known to this gateway", status=401)
+
+    def _list(self, intake: Intake, routes: Routes) -> tuple[int, dict[str, str], bytes]:
+        """The page of models. Raises Refused for any other path."""
+        listing = intake.path == PATH or intake.path.startswith(f"{PATH}/")
+        listed = models(self.config, intake.path) if listing and intake.method == "GET" else None
+        if listed is None:
+            raise self._nowhere(intake, routes)
+        return 200, {"content-type": "application/json"}, listed
 
     def _nowhere(self, intake: Intake, routes: Routes) -> Refused:
         if intake.method != "POST" and routes.find("POST", intake.path, intake.query) is not None:

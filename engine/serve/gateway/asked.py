@@ -91,9 +91,10 @@ def check_addresses(fields: dict[str, Any], operation: Operation) -> None:
     if not fetched:
         return
     for holder in _holders(fields):
-        url = holder.get("url")
-        if holder.get("type") in fetched and isinstance(url, str) and not url.startswith("data:"):
-            raise Refused("unsupported", "this gateway fetches no addresses: send the data itself")
+        if holder.get("type") in fetched:
+            for url in (holder.get("url"), holder.get("uri")):
+                if isinstance(url, str) and not url.startswith("data:"):
+                    raise Refused("unsupported", "this gateway fetches no addresses: send the data itself")
 
 
 def refused_by(error: Error) -> Refused:

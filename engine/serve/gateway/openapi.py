@@ -14,6 +14,9 @@ def describe(routes: Routes, keyed: bool) -> bytes:
         "/healthz": {"get": _page("whether the process runs")},
         "/readyz": {"get": _page("whether it takes requests; 503 while it starts and stops")},
     }
+    paths["/v1/models"] = {
+        "get": {**_page("the models that are offered by name"), **({"security": [{"key": []}]} if keyed else {})}
+    }
     for verb, path, served in routes.paths():
         streams = served.stream.framing if served.stream is not None else None
         operation: dict[str, Any] = {

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine import errors
 from engine.call.json import dumps
-from engine.leaving import foreign
 from engine.serve.encoder import Encoder
 from engine.serve.gateway.asked import Asked
 from engine.serve.gateway.wording import shown
@@ -32,13 +31,11 @@ async def answer_whole(client: AsyncClient, asked: Asked, begin: Begin, write: W
     await write(body, False)
 
 
-async def answer_streamed(
-    client: AsyncClient, asked: Asked, dialect: str | None, words: str, begin: Begin, write: Write
-) -> str | None:
+async def answer_streamed(client: AsyncClient, asked: Asked, dialect: str | None, words: str, begin: Begin, write: Write) -> None:
     """One call, one stream. Nothing is written before the first content: until then errors leave, afterwards they end the
-    stream in the client's dialect. Returns the kind of an error that did."""
+    stream in the client's dialect."""
     encoder = Encoder(asked.served, asked.request, dialect=dialect, now=time.time(), report=asked.report)
-    begun = False
+    begun = ended = False
     failed: errors.Error | None = None
 
     async def out(data: bytes, more: bool) -> None:
@@ -52,29 +49,21 @@ async def answer_streamed(
     async with client.chat.stream(asked.target, **asked.fields) as stream:
         try:
             async for event in stream:
-                if event.kind == "error":
-                    continue  # the stream raises it next, complete and masked
-                data = encoder.feed((event, *_arrived(stream)))
-                if data and not encoder.ended:
-                    await out(data, True)
-                elif data:
-                    await out(data, False)
-                    return None
+                # an error event is left out: the stream raises it next, complete and masked
+                data = encoder.feed(e for e in (event, *stream.arrived()) if e.kind != "error")
+                if data and not ended:
+                    ended = encoder.ended
+                    await out(data, not ended)
         except errors.Error as error:
             failed = error
-        except Exception as error:  # a defect: told as one of ours, without its values
-            failed = foreign(error, sent=True)
+    if ended:
+        return
     if failed is None:
         await out(encoder.end(), False)
-        return None
-    if not begun:
+    elif begun:
+        await out(encoder.fail(shown(failed, words)), False)
+    else:
         raise failed
-    await out(encoder.fail(shown(failed, words)), False)
-    return failed.kind
-
-
-def _arrived(stream: Any) -> Iterable[Any]:
-    return ()
 
 
 def warned(warnings: Iterable[str]) -> dict[str, str]:

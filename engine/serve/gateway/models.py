@@ -1,0 +1,26 @@
+"""The models a gateway offers by name, listed in one shape that the client libraries of several vendors read."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from engine.call.json import dumps
+from engine.serve.gateway.config import Config
+
+PATH = "/v1/models"
+
+
+def models(config: Config, path: str) -> bytes | None:
+    """The answer to `GET /v1/models`, or to one with a name below it; None for a name that is not offered."""
+    if path == PATH:
+        listed = [_model(name) for name in config.aliases if not name.endswith("*")]
+        ends = {"first_id": listed[0]["id"], "last_id": listed[-1]["id"]} if listed else {"first_id": None, "last_id": None}
+        return dumps({"object": "list", "data": listed, "has_more": False, **ends})
+    name = unquote(path.removeprefix(f"{PATH}/"))
+    return dumps(_model(name)) if config.target(name) is not None else None
+
+
+def _model(name: str) -> dict[str, Any]:
+    about = {"id": name, "object": "model", "type": "model", "display_name": name, "owned_by": "llmkit"}
+    return {**about, "created": 0, "created_at": "1970-01-01T00:00:00Z"}  # the day is not known
