@@ -12,11 +12,12 @@ from typing import Any
 from engine import errors
 from engine.call import counts, media
 from engine.call.block import Block, Candidate
+from engine.call.choices import choice_of, finish_reason
 from engine.call.json import dumps
 from engine.call.outputs import join_audio, output_fields, text_of, timestamp
 from engine.call.thinking_tags import TagCutter
 from engine.plan import OperationPlan
-from engine.types import Choice, Citation, Event, Report, Response, Usage
+from engine.types import Citation, Event, Report, Response, Usage
 
 MOST_CANDIDATES = 1024  # an answer that names more is hostile
 
@@ -274,7 +275,7 @@ class Accumulator:
             return
         number, candidate = self._candidate(choice)
         candidate.finish = reason if reason.__class__ is str else text_of(reason)
-        told = {"reason": self._reason(candidate), "raw": candidate.finish, "detail": fields.get("detail")}
+        told = {"reason": finish_reason(self.plan, candidate), "raw": candidate.finish, "detail": fields.get("detail")}
         self.events.append(Event("finish", told, number))
 
     def _error(self, choice: Any, fields: dict[str, Any]) -> None:
@@ -320,7 +321,7 @@ class Accumulator:
             model=_word(self._start.get("model")) or self.model,
             provider=self.provider,
             created=timestamp(self._start.get("created")),
-            choices=[self._choice(n, c, partial) for n, c in sorted(self._candidates.items())],
+            choices=[choice_of(self.plan, n, c, partial) for n, c in sorted(self._candidates.items())],
             outputs=join_audio(self._outputs),
             usage=usage,
             cost=usage.cost,
@@ -349,36 +350,6 @@ class Accumulator:
                         taken.add(block.id)
                 kept.append(block)
             candidate.blocks[:] = kept
-
-    def _choice(self, number: int, candidate: Candidate, partial: bool) -> Choice:
-        origin = f"{self.plan.dialect or self.plan.name} {self.plan.provider}"
-        blocks = [b for b in candidate.blocks if not (partial and b.type == "tool_call" and not b.complete())]
-        parts = [b.part(self.plan.dialect, origin) for b in blocks]
-        texts: dict[str, list[str]] = {"text": [], "thinking": [], "refusal": []}
-        for part in parts:
-            if part.text and part.type in texts:
-                texts[part.type].append(part.text)
-        joined = {kind: "".join(pieces) or None for kind, pieces in texts.items()}
-        return Choice(
-            index=number,
-            parts=parts,
-            text=joined["text"],
-            thinking=joined["thinking"],
-            refusal=joined["refusal"],
-            tool_calls=[p for p in parts if p.type == "tool_call" and not p.server],
-            citations=candidate.citations,
-            logprobs=candidate.logprobs,
-            finish_reason=self._reason(candidate),
-            finish_reason_raw=candidate.finish,
-        )
-
-    def _reason(self, candidate: Candidate) -> str | None:
-        if candidate.finish is None:
-            return None
-        reason = self.plan.finish_reasons.get(candidate.finish, "other")
-        if reason == "stop" and any(b.type == "tool_call" and not b.server and b.name for b in candidate.blocks):
-            return "tool_calls"
-        return reason
 
 
 _HANDLERS: dict[str, Callable[[Accumulator, Any, dict[str, Any]], None]] = {
