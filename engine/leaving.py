@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from engine.call.flow import Call
     from engine.types import HttpRequest
 
-__all__ = ["added_secrets", "bare", "foreign", "leaving", "passing"]
+__all__ = ["added_secrets", "bare", "foreign", "leaving", "masked", "passing"]
 
 
 RAW_LIMIT = 1 << 20  # characters of a body that an error keeps (RELIABILITY M1: error bodies)
@@ -32,7 +32,12 @@ def leaving(error: Error, call: Call) -> Error:
         error.attempts = call.attempts.records
     added = [secret for pair in call.pairs for secret in added_secrets(*pair)]
     tokens = [token for cache in call.tokens for token in cache.values()]
-    masker = Masker([*(s for keys in call.credentials for s in keys.values()), *added, *tokens])
+    return bare(masked(error, [*(s for keys in call.credentials for s in keys.values()), *added, *tokens]))
+
+
+def masked(error: Error, secrets: Iterable[Any]) -> Error:
+    """The error with every known secret masked, wherever it stands in it."""
+    masker = Masker(secrets)
     error.message = clean(masker.text(error.message))
     error.args = (error.message,)
     for name in ("code", "param", "type", "request_id"):
@@ -43,7 +48,7 @@ def leaving(error: Error, call: Call) -> Error:
         error.raw = masker.value(error.raw) if _small(error.raw) else TOO_LARGE
     if error.partial is not None:
         _mask_in_place(error.partial, masker)
-    return bare(error)
+    return error
 
 
 def _small(raw: Any) -> bool:

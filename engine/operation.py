@@ -172,14 +172,22 @@ class Operation:
         if self.plan.stream is None:
             raise errors.UnsupportedError(f"{self.name} cannot be streamed", provider=self.provider, operation=self.name)
         context = request.context if request is not None else None
-        return Reader(self.plan, headers or {}, context=context, now=self.clock(), model=self.model)
+        return Reader(self.plan, headers or {}, context=context, now=self.clock(), model=self.model, masked=self._masked)
 
     def place(self, error: errors.Error) -> errors.Error:
         """An error with provider, model and operation filled in."""
         error.provider = error.provider or self.provider
         error.model = error.model or self.model
         error.operation = error.operation or self.name
-        return error
+        return self._masked(error)
+
+    def _masked(self, error: errors.Error) -> errors.Error:
+        """An error without this operation's secrets: providers echo keys, and nobody masks after a caller's own transport."""
+        if not self.secrets:
+            return error
+        from engine.leaving import masked
+
+        return masked(error, self.secrets.values())
 
     def near(self) -> str | None:
         """A known model that this one, if nothing is known of it, was probably meant to be."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine import errors
@@ -48,8 +48,10 @@ class Reader:
         status: int = 200,
         now: float = 0.0,
         limits: DecodeLimits = _LIMITS,
+        masked: Callable[[errors.Error], errors.Error] | None = None,
     ) -> None:
         self.plan = plan
+        self._masked = masked  # takes secrets out of an error before anybody sees it
         self.stream = plan.stream or Stream(map=plan.response)
         self.headers = lower(headers)
         self.status = status
@@ -303,6 +305,8 @@ class Reader:
         self._into.error = None
         self.error = describe(error, self.plan, self.status, self.headers, self._into.model)
         self.error.partial = self._into.response(partial=True)
+        if self._masked is not None:
+            self.error = self._masked(self.error)
         names = ("code", "type", "param", "status")
         fields = {"message": error.message, "kind": error.kind, **{n: getattr(error, n) for n in names}}
         self._into.events.append(Event("error", {k: v for k, v in fields.items() if v is not None}))

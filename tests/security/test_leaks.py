@@ -330,3 +330,19 @@ def test_s5_the_command_line_takes_no_key() -> None:
 
         chat(parser().parse_args(["chat", "groq/m", "hi", "--key", KEY]))
     assert not leaks(str(caught.value))
+
+
+def test_s2_the_pure_halves_mask_too() -> None:
+    """S2: `operation.read` and `operation.reader` are public doors; nobody masks behind them."""
+    operation = clients("bearer", lambda r: httpx.Response(200), [])[0].operation("stranger/m")
+    for echo in forms():
+        body = json.dumps({"error": {"message": f"bad key {echo}", "code": echo, "type": echo}})
+        with pytest.raises(Error) as caught:
+            operation.read(401, {"x-request-id": echo}, body.encode())
+        assert not leaks(f"{caught.value} {caught.value!r} {caught.value.to_dict()} {caught.value.raw} {vars(caught.value)}")
+        reader = operation.reader()
+        events = reader.feed(f'data: {{"choices":[{{"index":0,"delta":{{"content":"a"}}}}]}}\n\ndata: {body}\n\n'.encode())
+        assert events[-1].kind == "error" and not leaks(repr(events))
+        with pytest.raises(Error) as caught:
+            reader.close()
+        assert not leaks(f"{caught.value} {caught.value.to_dict()} {caught.value.raw}")

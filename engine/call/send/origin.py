@@ -43,6 +43,8 @@ def ssl_context(ca_file: str | None = None) -> ssl.SSLContext:
 
 def proxy_for(route: Route, scheme: str, host: str) -> str | None:
     """URL of the proxy to use: the caller's, else the environment's unless it is excluded there or switched off."""
+    if route.proxy and route.public:
+        raise SendFailure("config", "what goes to public addresses only cannot go through a proxy: it would look the name up again", True)
     if route.proxy is not None:
         return route.proxy or None
     if not route.trust_env or route.public or not any(name[-6:].lower() == "_proxy" for name in os.environ):
