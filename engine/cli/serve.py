@@ -53,8 +53,11 @@ def _who(config: Config) -> str:
 
 
 def _what(config: Config) -> str:
-    offered = f"{len(config.aliases)} model aliases" if config.aliases else "any provider/model"
-    return f"{offered}, or any provider/model" if config.aliases and config.any_model else offered
+    count = len(config.aliases)
+    if not count:
+        return "any provider/model" if config.any_model else "no models"
+    offered = f"{count} model alias{'es' if count != 1 else ''}"
+    return f"{offered} and any provider/model" if config.any_model else offered
 
 
 class _Server(Protocol):

@@ -185,6 +185,56 @@ def test_an_error_in_the_middle_of_a_stream_ends_it_in_the_words_of_the_dialect(
     assert '"error":{' in said["/v1/chat/completions"].text and "[DONE]" not in said["/v1/chat/completions"].text
 
 
+def exchange(app: Gateway, messages: list[dict[str, Any]], headers: list[tuple[bytes, bytes]]) -> list[Any]:
+    """What the gateway sends for the pieces of a request; after them the client says nothing more."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if messages:
+            return messages.pop(0)
+        return await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/messages",
+        "headers": [(b"host", b"localhost"), *headers],
+        "query_string": b"",
+    }
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 5))
+    return sent
+
+
+def test_bodies_are_limited_in_size_and_time(sim: Simulator) -> None:
+    piece = {"type": "http.request", "body": b" " * 60, "more_body": True}
+    app = gateway(sim, body=100, slow=0.05)
+    assert exchange(app, [piece], [])[0]["status"] == 408
+    assert exchange(app, [piece, piece], [])[0]["status"] == 413
+    assert exchange(app, [], [(b"content-length", b"101")])[0]["status"] == 413
+    assert exchange(app, [], [(b"content-encoding", b"gzip")])[0]["status"] == 415
+    assert exchange(app, [piece, {"type": "http.disconnect"}], []) == []
+    assert app.running == 0
+    app.running = app.config.concurrency
+    refused = exchange(app, [piece], [])[0]
+    assert refused["status"] == 529 and (b"retry-after", b"1") in refused["headers"]
+
+
+def test_a_defect_is_told_without_its_values(
+    sim: Simulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("very private words")
+
+    monkeypatch.setattr("engine.serve.gateway.app.asked", broken)
+    answer = post(gateway(sim), "/v1/chat/completions", hello())
+    told = capsys.readouterr().err
+    assert answer.status_code == 500 and "private" not in answer.text + told
+    assert "RuntimeError" in told and answer.headers["x-request-id"] in told
+
+
 def test_fields_the_dialect_does_not_know_go_to_the_same_dialect_only(sim: Simulator) -> None:
     sent = hello(not_a_field=7)
     sim.reset()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.cli import main
 from engine.errors import ConfigError, Error
 from engine.secret import Secret
 from engine.serve.gateway.config import Config, config_of, listen, loopback, read_config
@@ -80,3 +81,18 @@ def test_without_aliases_any_model_is_offered_and_with_them_none_but_those() -> 
     assert of({"aliases": {"a": "b/c"}}).target("groq/x") is None
     assert of({"aliases": {"a": "b/c"}, "open": True}).target("groq/x") == "groq/x"
     assert not Keys() and Keys([KEY]).known(KEY)
+
+
+def test_the_command_says_what_is_wrong_before_it_listens(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    (tmp_path / "llmkit.yaml").write_text("aliases: {fast: groq/llama}\n")
+    for arguments, word in (
+        (["--listen", "0.0.0.0:1"], "loopback"),
+        (["--port", "70000"], "65535"),
+        (["--config", str(tmp_path / "llmkit.yaml")], "no credential for groq"),
+        (["--config", str(tmp_path / "absent.yaml")], "No such file"),
+    ):
+        assert main(["serve", *arguments]) == 2
+        assert word in capsys.readouterr().err

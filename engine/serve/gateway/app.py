@@ -161,7 +161,7 @@ class Gateway:
                     "authentication", "signed requests are not accepted here: send a key of this gateway as a bearer token"
                 )
         if not self.config.keys.known(key):
-            raise Refused("authentication", "the key is missing or not known to this gateway", status=401)
+            raise Refused("authentication", "the key is missing or not known to this gateway")
 
     def _list(self, intake: Intake, routes: Routes) -> tuple[int, dict[str, str], bytes]:
         """The page of models. Raises Refused for any other path."""
@@ -174,7 +174,7 @@ class Gateway:
     def _nowhere(self, intake: Intake, routes: Routes) -> Refused:
         if intake.method != "POST" and routes.find("POST", intake.path, intake.query) is not None:
             return Refused("invalid_request", "this path takes POST only", status=405)
-        return Refused("not_found", "there is nothing at this path; /openapi.json lists what is", status=404)
+        return Refused("not_found", "there is nothing at this path; /openapi.json lists what is")
 
     async def _call(self, intake: Intake, place: Place, receive: Receive, reply: _Reply) -> None:
         """Answer one call, and stop when its client goes away (RELIABILITY G9)."""

@@ -76,7 +76,7 @@ def behind(served: Served) -> Served:
 
 
 def failure(
-    served: Served | None,
+    served: Served,
     error: errors.Error,
     *,
     id: str,
@@ -88,8 +88,6 @@ def failure(
     A failure that attempts were spent on says that the client's library need not try again.
     """
     told = shown(error, words)
-    if served is None:
-        return plain(404 if told.kind == "not_found" else 400, told.kind, told.message)
     status, headers, body = write_failure(behind(served) if error.kind in OPERATORS else served, told, dialect=dialect, id=id)
     if error.attempts or error.status is not None:
         headers["x-should-retry"] = "false"
@@ -100,10 +98,20 @@ def refusal(served: Served | None, refused: Refused, *, id: str) -> tuple[int, d
     """(status, headers, body) of a request that was refused here, in the client's dialect where it is known."""
     error = refused.error
     if served is None:
-        return plain(refused.status or 400, error.kind, error.message)
-    if refused.status is not None:
-        served = replace(served, status={**served.status, error.kind: refused.status})
-    return write_failure(served, error, id=id)
+        status, headers, body = plain(refused.status or _STATUS.get(error.kind, 400), error.kind, error.message)
+    else:
+        if refused.status is not None:
+            served = replace(served, status={**served.status, error.kind: refused.status})
+        status, headers, body = write_failure(served, error, id=id)
+    if error.kind in ("config", "server"):
+        headers["x-should-retry"] = "false"  # it will be the same the next time
+    if status == 405:
+        headers["allow"] = "POST"
+    return status, headers, body
+
+
+#: where no dialect says it
+_STATUS = {"authentication": 401, "permission": 403, "not_found": 404, "overloaded": 503, "unavailable": 503, "server": 500}
 
 
 def plain(status: int, kind: str, message: str) -> tuple[int, dict[str, str], bytes]:
