@@ -101,6 +101,17 @@ def test_many_streams_at_once_are_all_whole(running: Running) -> None:
         assert text.count('"content":"') >= 20 and text.endswith("data: [DONE]\n\n")
 
 
+def test_a_client_that_hangs_up_ends_the_call_at_the_provider(running: Running, sim: Simulator) -> None:
+    headers = {"authorization": f"Bearer {KEY}"}
+    with httpx.stream("POST", f"{running.origin}/v1/messages", json={**body("slow"), "max_tokens": 99}, headers=headers) as answer:
+        next(answer.iter_bytes())
+    left = time.monotonic()
+    seen = sim.requests[-1]
+    while not seen.gone and time.monotonic() - left < 5:
+        time.sleep(0.02)
+    assert seen.gone and not seen.finished and time.monotonic() - left < 1
+
+
 def test_a_stopping_gateway_lets_streams_finish_and_tells_nothing_of_prompts(running: Running) -> None:
     pieces = []
     headers = {"authorization": f"Bearer {KEY}"}
