@@ -54,6 +54,10 @@ replay: $(VENV)/.test
 wire: $(SDKS)/.ready
 	LLMKIT_SDK_PYTHON=$(SDKS)/bin/python $(BIN)/python tools/wire.py $(SHARED)/wire
 
+# official client libraries, unmodified, each against the simulator on its own dialect
+sdk-matrix: $(SDKS)/.ready
+	LLMKIT_SDK_PYTHON=$(SDKS)/bin/python $(BIN)/python tools/sdk_matrix.py
+
 docs: $(VENV)/.run
 	$(BIN)/python tools/schema_reference.py
 
