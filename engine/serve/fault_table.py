@@ -62,7 +62,9 @@ def _refusals() -> list[Fault]:
 
 def _until(seconds: float, headers: Callable[[float, Scene], dict[str, str]]) -> Change:
     def answer(made: Answer, scene: Scene) -> Answer:
-        opens = scene.state.setdefault("opens", scene.now + seconds)
+        opens = scene.state.setdefault(
+            "opens", int(scene.now + seconds) if headers is _date else scene.now + seconds
+        )  # dates are whole
         if scene.now >= opens - 0.3:
             return made
         refused = refusal(429)(made, scene)

@@ -15,7 +15,8 @@
           - usage: {input_tokens: 50, output_tokens: 5}
         faults: [s_cut_clean]
 
-A list alone is the `script`; a function of the request may stand for it. The first rule that fits answers; where none does,
+A list alone is the `script`. A function of the request may stand for it: it gives what `say` holds, an engine error to refuse
+the request with, or None. The first rule that fits answers; where none does,
 `engine.serve.upstream` improvises. A text is said in words, a list of texts in exactly these pieces; `finish` and `usage`
 are added where the script has none.
 """
@@ -105,11 +106,11 @@ class Script:
         found = Performance(iter(()), latency=self.latency, pace=self.pace)
         if self._function is not None:
             said = self._function(request)
-            found.steps = (
-                _complete(_speak(said, "the script", request), request)
-                if said is not None
-                else _complete(improvise(request), request)
-            )
+            if isinstance(said, errors.Error):
+                found.error = said
+            else:
+                steps = _speak(said, "the script", request) if said is not None else improvise(request)
+                found.steps = _complete(steps, request)
             return found
         rule = self._rule({**request, "dialect": dialect})
         if rule is None:
