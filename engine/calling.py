@@ -165,8 +165,9 @@ class Caller(Desk):
                 provider = self._providers[id] = _Provider(self._settings_of(id))
         settings = provider.settings
         bound = catalog.operation(model, operation, settings=settings.plain(), dialect=dialect, unsupported=self._unsupported)
-        limits = _provider_limits(bound.plan.limits, self._changes)
-        target = _Target(bound, provider, limits, _route(bound, settings, self._trust_env))
+        route = _route(bound, settings, self._trust_env)
+        limits = _provider_limits(bound.plan.limits, self._changes, route.public)
+        target = _Target(bound, provider, limits, route)
         with self._lock:
             if len(self._targets) >= KEPT:
                 self._targets.clear()
@@ -348,10 +349,13 @@ def _route(operation: Operation, settings: Settings, trust_env: bool) -> Route:
     return Route(settings.ca_file, settings.proxy, trust_env, public)
 
 
-def _provider_limits(declared: Mapping[str, float], changes: Mapping[str, Any]) -> Limits:
-    """The defaults, laid over by the provider's own (which may only lower the attempts), laid over by the caller's."""
+def _provider_limits(declared: Mapping[str, float], changes: Mapping[str, Any], stranger: bool = False) -> Limits:
+    """The defaults, laid over by the provider's own (which may only lower the attempts, and a stranger's only lower
+    anything), laid over by the caller's."""
     limits = Limits()
     own = {k: v for k, v in declared.items() if k in ("deadline", "connect", "send", "headers", "first_event", "idle")}
+    if stranger:
+        own = {k: min(v, getattr(limits, k) or v) for k, v in own.items()}
     if "attempts" in declared:
         own["attempts"] = min(limits.attempts, int(declared["attempts"]))
     return limits.with_(own).with_(changes)

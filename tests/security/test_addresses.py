@@ -84,3 +84,65 @@ def test_proxies_of_the_environment_are_used_unless_told_otherwise(monkeypatch: 
     assert proxy_for(Route(trust_env=False), "https", "api.test") is None
     assert proxy_for(Route(public=True), "https", "api.test") is None
     assert proxy_for(Route(proxy="http://mine.test:1"), "http", "api.test") == "http://mine.test:1"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254", "2130706433", "0x7f000001", "meta.test"])
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a7_network_transports_of_httpx_are_kept_from_private_addresses_too(
+    host: str, awaited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import httpx
+
+    from engine.call.send.given import AsyncGivenTransport, GivenTransport
+
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda name, *rest, **options: real("10.0.0.1" if "meta" in str(name) else name, *rest, **options)
+    )
+    request = HttpRequest("GET", f"https://{host}:9/latest")
+    timing = Timing(1.0, 1.0, Timer(time.monotonic() + 2))
+
+    async def run() -> None:
+        await AsyncGivenTransport(httpx.AsyncHTTPTransport()).open(request, Route(public=True), timing)
+
+    with pytest.raises(SendFailure) as caught:
+        if awaited:
+            asyncio.run(run())
+        else:
+            GivenTransport(httpx.HTTPTransport()).open(request, Route(public=True), timing)
+    assert caught.value.kind == "config" and caught.value.unsent
+
+
+def test_a7_the_checked_address_is_the_one_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second lookup could give another address: httpx gets the checked one, in the name of the host."""
+    import httpx
+
+    from engine.call.send.given import GivenTransport
+
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **o: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("1.1.1.1", 443))])
+    seen: list[httpx.Request] = []
+
+    class Noting(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            seen.append(request)
+            return httpx.Response(200, text="{}")
+
+    GivenTransport(Noting()).open(
+        HttpRequest("GET", "https://files.test/x"), Route(public=True), Timing(1, 1, Timer(time.monotonic() + 2))
+    )
+    assert seen[0].url.host == "1.1.1.1" and seen[0].headers["host"] == "files.test"
+    assert seen[0].extensions["sni_hostname"] == "files.test"
+
+
+def test_a7_what_must_be_public_does_not_go_through_a_proxy() -> None:
+    with pytest.raises(SendFailure):
+        proxy_for(Route(proxy="http://proxy.test:1", public=True), "https", "files.test")
+
+
+def test_s5_urls_that_hold_keys_are_no_cache_keys() -> None:
+    from engine.call.send.aio import _urls
+    from engine.call.send.pooled import _cache, prepared
+
+    request = HttpRequest("GET", "https://a.test/x?key=sk-canary-0123456789")
+    prepared(request, Timing(1, 1, Timer(time.monotonic() + 2)))
+    assert not any("canary" in url for url in [*_cache, *_urls])

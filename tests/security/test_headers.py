@@ -15,9 +15,29 @@ from engine.check import check
 from engine.errors import ConfigError, Error
 from tests.security.strangers import BARE, CHAT, HEAD, KEY, client, leaks, local, stranger
 
-LINE_ENDS = ["a\r\nX-Injected: 1", "a\nX-Injected: 1", "a\rX-Injected: 1", "a\x00b", "a\x0bb", "a\x1fb", "a\x7fb", "\r\n\r\nGET / HTTP/1.1"]
+LINE_ENDS = [
+    "a\r\nX-Injected: 1",
+    "a\nX-Injected: 1",
+    "a\rX-Injected: 1",
+    "a\x00b",
+    "a\x0bb",
+    "a\x1fb",
+    "a\x7fb",
+    "\r\n\r\nGET / HTTP/1.1",
+]
 ODD = [*LINE_ENDS, "\u010a\u010dX-Injected: 1", "\u2028X-Injected: 1", "\u0085X-Injected: 1", "\ud800", "é", "日本"]
-FORBIDDEN = ["Host", "host", "Content-Length", "CONTENT-LENGTH", "Transfer-Encoding", "Connection", "Upgrade", "TE", "Trailer", "Keep-Alive"]
+FORBIDDEN = [
+    "Host",
+    "host",
+    "Content-Length",
+    "CONTENT-LENGTH",
+    "Transfer-Encoding",
+    "Connection",
+    "Upgrade",
+    "TE",
+    "Trailer",
+    "Keep-Alive",
+]
 FORBIDDEN += ["Proxy-Authorization", "proxy-connection", "Proxy-X"]
 NAMES = ["", " ", "a b", "a:b", "a\r\nX-Injected", "a\n", "é", "a\x00", "a(b)", ":path", "a,b", "X-A:", "\tX", "X-A ", 7]
 
@@ -126,7 +146,7 @@ def test_a8_headers_of_the_transport_belong_to_it(name: str, place: str, tmp_pat
     text = {
         "chat": HEAD + "chat:\n  post: /x\n" + BARE + f"  headers: {table}\n",
         "provider": HEAD + f"headers: {table}\n" + CHAT,
-        "auth": HEAD.replace("{bearer:", f"{{header: {{{name}:").replace("}}\"}", '}}"}}') + CHAT,
+        "auth": HEAD.replace("{bearer:", f"{{header: {{{name}:").replace('}}"}', '}}"}}') + CHAT,
         "variant": HEAD + CHAT + f"variants: {{v: {{headers: {table}}}}}\n",
         "extra": HEAD + CHAT,
     }[place]
@@ -174,7 +194,11 @@ def test_a8_multipart_parts_cannot_be_split(part: str) -> None:
     given = {"data": "aGk=", "filename": "f.txt", "media_type": "text/plain"}
     if part != "name":
         given[part] = evil
-    text = HEAD + 'variables: {v: {about: x}}\nchat:\n  post: /x\n  multipart: {file: "{{ messages[0].parts[0] }}", k: "{{ user }}"}\n' + BARE
+    text = (
+        HEAD
+        + 'variables: {v: {about: x}}\nchat:\n  post: /x\n  multipart: {file: "{{ messages[0].parts[0] }}", k: "{{ user }}"}\n'
+        + BARE
+    )
     made, seen = client(local(text))
     try:
         made.chat("stranger/m", [{"role": "user", "content": [{"type": "document", **given}]}], user=evil)

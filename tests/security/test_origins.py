@@ -19,7 +19,6 @@ from engine.errors import ConfigError, Error
 from tests.security.strangers import ANSWER, BARE, CHAT, HEAD, HOST, KEY, client, leaks, local, provider, stranger
 
 
-
 def spec(post: str = "/x", more: str = "", base: str | None = None) -> str:
     text = f"{HEAD}{more}chat:\n  post: {json.dumps(post)}\n  body: {{a: b}}\n{BARE}"
     return text.replace(f"https://{HOST}/v1", json.dumps(base)) if base else text
@@ -195,7 +194,9 @@ def test_a7_by_default_environment_and_operation_too(value: str, monkeypatch: py
             assert (urlsplit(asked).hostname or "").endswith(".stranger.test"), asked
 
 
-@pytest.mark.parametrize("base", ["{{ server }}/v1", "{{ 'https://' ~ server }}/v1", "{{ server if server else 'https://a.test' }}"])
+@pytest.mark.parametrize(
+    "base", ["{{ server }}/v1", "{{ 'https://' ~ server }}/v1", "{{ server if server else 'https://a.test' }}"]
+)
 def test_a7_only_a_setting_that_is_a_url_may_be_a_whole_server(base: str) -> None:
     made, seen = client(local(spec("/x", "variables: {server: {about: x}}\n", base=base)), settings={"server": "https://evil.test"})
     with pytest.raises(ConfigError):
@@ -203,9 +204,31 @@ def test_a7_only_a_setting_that_is_a_url_may_be_a_whole_server(base: str) -> Non
     assert not seen
 
 
-BAD_SERVERS = ["ftp://a.test", "file:///etc/passwd", "//a.test", "a.test", "https://u:p@a.test", "https://a.test?x=1", "https://a.test#x"]
-BAD_SERVERS += ["https://a.test\\@b.test", "https://a.test:99999", "https://a.test:0", "https://a.te\tst", "https://", "javascript:x", "https://é.test"]
-BAD_SERVERS += ["https://a.test/../b", "https://a.test/%2e%2e/b", "https://[::1", "https://a.test\r\nX: y", "https://{{ api_key }}.a.test"]
+BAD_SERVERS = [
+    "ftp://a.test",
+    "file:///etc/passwd",
+    "//a.test",
+    "a.test",
+    "https://u:p@a.test",
+    "https://a.test?x=1",
+    "https://a.test#x",
+]
+BAD_SERVERS += [
+    "https://a.test\\@b.test",
+    "https://a.test:99999",
+    "https://a.test:0",
+    "https://a.te\tst",
+    "https://",
+    "javascript:x",
+    "https://é.test",
+]
+BAD_SERVERS += [
+    "https://a.test/../b",
+    "https://a.test/%2e%2e/b",
+    "https://[::1",
+    "https://a.test\r\nX: y",
+    "https://{{ api_key }}.a.test",
+]
 
 
 @pytest.mark.parametrize("server", BAD_SERVERS)
@@ -223,10 +246,64 @@ def test_a7_a_callers_server_is_his_word(server: str) -> None:
 
 # --- paths --------------------------------------------------------------------------------------------------------------
 
-NAMES = ["..", ".", "../x", "a/../b", "a/..", "./a", "%2e%2e", "%2e%2e/", "..%2f", "..%5c", "..;", "..;/x", "a#b", "a?b=c", "a\\b", "..\\x"]
-NAMES += ["a\nb", "a\r\nHost: evil.test", "a\x00b", "//evil.test", "@evil.test", "https://evil.test", ":80", "é", "．．", "‥", "{{ api_key }}"]
-NAMES += ["a&key=1", "a;b", "a b", "\t", "a\x7fb", "\u2028", "a%", "%", "%zz", "%0a", "a" * 3000, "{%x%}", "$for", "*", "[a]", "|", "\ud800"]
-PATHS = ["/v1/{{ model }}", "/v1/{{ model }}:go", "/v1/{{ model }}/go", "/v1/{{ model | quote }}/go", "/{{ model }}", "/x?m={{ model }}"]
+NAMES = [
+    "..",
+    ".",
+    "../x",
+    "a/../b",
+    "a/..",
+    "./a",
+    "%2e%2e",
+    "%2e%2e/",
+    "..%2f",
+    "..%5c",
+    "..;",
+    "..;/x",
+    "a#b",
+    "a?b=c",
+    "a\\b",
+    "..\\x",
+]
+NAMES += [
+    "a\nb",
+    "a\r\nHost: evil.test",
+    "a\x00b",
+    "//evil.test",
+    "@evil.test",
+    "https://evil.test",
+    ":80",
+    "é",
+    "．．",
+    "‥",
+    "{{ api_key }}",
+]
+NAMES += [
+    "a&key=1",
+    "a;b",
+    "a b",
+    "\t",
+    "a\x7fb",
+    "\u2028",
+    "a%",
+    "%",
+    "%zz",
+    "%0a",
+    "a" * 3000,
+    "{%x%}",
+    "$for",
+    "*",
+    "[a]",
+    "|",
+    "\ud800",
+]
+PATHS = [
+    "/v1/{{ model }}",
+    "/v1/{{ model }}:go",
+    "/v1/{{ model }}/go",
+    "/v1/{{ model | quote }}/go",
+    "/{{ model }}",
+    "/x?m={{ model }}",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -256,7 +333,32 @@ def test_a7_whatever_a_model_is_called_the_path_stays(path: str) -> None:
 def test_a7_random_models_variables_and_servers_never_leave_the_host() -> None:
     """2,000 random names out of dangerous pieces, in path, query, base path and host."""
     pick = random.Random(7)
-    pieces = ["..", ".", "/", "\\", "%2e", "%2f", "#", "?", "@", ":", ";", "evil.test", "a", "é", "\n", "\r", "\t", "\x00", " ", "//", "[", "]", "{{", "}}"]
+    pieces = [
+        "..",
+        ".",
+        "/",
+        "\\",
+        "%2e",
+        "%2f",
+        "#",
+        "?",
+        "@",
+        ":",
+        ";",
+        "evil.test",
+        "a",
+        "é",
+        "\n",
+        "\r",
+        "\t",
+        "\x00",
+        " ",
+        "//",
+        "[",
+        "]",
+        "{{",
+        "}}",
+    ]
     text = spec("/p/{{ model }}?q={{ project }}", "variables: {region: {about: x}, project: {about: x}}\n")
     text = text.replace(f"https://{HOST}/v1", '"https://{{ region }}.stranger.test/{{ project }}/v1"')
     catalog = engine.Catalog([local(text)])
@@ -271,7 +373,11 @@ def test_a7_random_models_variables_and_servers_never_leave_the_host() -> None:
             continue
         sent += 1
         parts = urlsplit(url)
-        assert parts.scheme == "https" and parts.hostname is not None and parts.hostname.endswith(".stranger.test"), (name, region, url)
+        assert parts.scheme == "https" and parts.hostname is not None and parts.hostname.endswith(".stranger.test"), (
+            name,
+            region,
+            url,
+        )
         assert parts.port is None and "@" not in parts.netloc and "#" not in url and url.isprintable() and url.isascii()
         assert "/v1/p/" in parts.path
         assert ".." not in [s.partition(";")[0] for s in unquote(parts.path).replace("\\", "/").split("/")]
@@ -408,7 +514,11 @@ def test_a7_a_url_that_a_reply_gives_goes_to_public_addresses_of_known_hosts() -
     assert error is None and found[1] == (HOST, False)
 
 
-@pytest.mark.parametrize("slot", [u.replace("\\\\", "\\") for u in ELSEWHERE if not u.startswith(("//", "x", "https://evilapi"))] + ["", None, 7, {}, "/../x", "/a\nb"])
+@pytest.mark.parametrize(
+    "slot",
+    [u.replace("\\\\", "\\") for u in ELSEWHERE if not u.startswith(("//", "x", "https://evilapi"))]
+    + ["", None, 7, {}, "/../x", "/a\nb"],
+)
 def test_a7_other_urls_of_a_reply_are_refused(slot: Any) -> None:
     found, error = routes_of(local(UPLOAD), slot)
     assert all(host == HOST for host, _ in found), found
@@ -422,12 +532,19 @@ def test_a7_all_of_a_stranger_goes_to_public_addresses() -> None:
     assert [host for host, _ in found] == [HOST] and error is not None
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "169.254.169.254", "[::1]", "[::ffff:10.0.0.1]", "2130706433", "0x7f.1"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "10.0.0.1", "169.254.169.254", "[::1]", "[::ffff:10.0.0.1]", "2130706433", "0x7f.1"]
+)
 @pytest.mark.parametrize("awaited", [False, True])
 def test_a7_a_stranger_at_a_private_address_is_refused(host: str, awaited: bool) -> None:
     """Even one that its caller allows by name: what resolves to a private address is not connected to."""
     text = HEAD.replace(HOST, host) + CHAT
-    options: dict[str, Any] = {"catalog": [stranger(text, hosts=[host])], "providers": {"stranger": {"api_key": KEY}}, "attempts": 1, "connect": 1}
+    options: dict[str, Any] = {
+        "catalog": [stranger(text, hosts=[host])],
+        "providers": {"stranger": {"api_key": KEY}},
+        "attempts": 1,
+        "connect": 1,
+    }
     with pytest.raises(Error) as caught:
         if awaited:
 
@@ -447,8 +564,19 @@ MEDIA = "chat: {extends: openai-chat, inline: [image]}\n"
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1:9/x.png", "https://127.0.0.1:9/x.png", "https://localhost:9/x", "https://169.254.169.254/x", "https://[::1]:9/x"]
-    + ["http://1.1.1.1/x.png", "https://u:p@1.1.1.1/x", "https://2130706433/x", "file:///etc/passwd", "ftp://a.test/x", "https://a\tb.test/x"],
+    [
+        "http://127.0.0.1:9/x.png",
+        "https://127.0.0.1:9/x.png",
+        "https://localhost:9/x",
+        "https://169.254.169.254/x",
+        "https://[::1]:9/x",
+        "http://1.1.1.1/x.png",
+        "https://u:p@1.1.1.1/x",
+        "https://2130706433/x",
+        "file:///etc/passwd",
+        "ftp://a.test/x",
+        "https://a\tb.test/x",
+    ],
 )
 def test_a7_media_is_fetched_from_public_https_addresses_only(url: str) -> None:
     made = engine.Client(catalog=[local(HEAD + MEDIA)], providers={"stranger": {"api_key": KEY}}, attempts=1, connect=1)

@@ -36,7 +36,13 @@ def test_p5_no_dangerous_call(path: Path) -> None:
     place = path.relative_to(ROOT).as_posix()
     tree = ast.parse(path.read_text("utf-8"))
     for node in ast.walk(tree):
-        names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names = (
+            [a.name for a in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
         for name in names:
             assert name.split(".")[0] not in MODULES, f"{place}:{node.lineno} imports {name}"
     for node, name, target in calls(path):
@@ -47,14 +53,18 @@ def test_p5_no_dangerous_call(path: Path) -> None:
         assert not (name in ("compile", "exec") and not target) or place == "engine/expr/function.py", where
         loader = options.get("Loader")
         safe = isinstance(loader, ast.Attribute) and loader.attr in ("SafeLoader", "CSafeLoader")
-        assert not (name in ("load", "load_all", "full_load", "unsafe_load") and target == "yaml") or safe or place.startswith("tools/"), where
+        assert (
+            not (name in ("load", "load_all", "full_load", "unsafe_load") and target == "yaml")
+            or safe
+            or place.startswith("tools/")
+        ), where
         shell = options.get("shell")
         assert shell is None or (isinstance(shell, ast.Constant) and shell.value is False), where
         for option in ("verify", "ssl", "check_hostname"):
             value = options.get(option)
             assert not (isinstance(value, ast.Constant) and value.value is False), where
         assert name not in ("_create_unverified_context", "mktemp"), where
-        assert not (name == "extractall"), where
+        assert name != "extractall", where
 
 
 def test_p5_certificate_checks_are_never_switched_off() -> None:
@@ -80,7 +90,9 @@ def test_p5_and_it_does(tmp_path: Path) -> None:
         "eval(x)\nexec(x)\npickle.loads(x)\nyaml.load(x)\nos.system(x)\n"
         "subprocess.run(x, shell=True)\nrequests.get(x, verify=False)\ncursor.execute(f'select {x} from t')\n"
     )
-    done = subprocess.run([ruff, "check", "--config", ROOT / "pyproject.toml", "--output-format", "concise", bad], capture_output=True, text=True)
+    done = subprocess.run(
+        [ruff, "check", "--config", ROOT / "pyproject.toml", "--output-format", "concise", bad], capture_output=True, text=True
+    )
     assert {c for c in ("S307", "S102", "S301", "S506", "S605", "S602", "S501", "S608") if c in done.stdout} == {
         *("S307", "S102", "S301", "S506", "S605", "S602", "S501", "S608")
     }
@@ -90,7 +102,7 @@ def test_p6_no_spec_can_switch_off_certificates() -> None:
     """There is no key for it in the schemas; a CA file and a proxy are the caller's."""
     for path in (ROOT / "schemas").glob("*.json"):
         text = path.read_text("utf-8").lower()
-        for word in ("insecure\"", "\"verify", "verify_ssl", "skip_tls", "\"proxy\"", "ca_file", "client_cert"):
+        for word in ('insecure"', '"verify', "verify_ssl", "skip_tls", '"proxy"', "ca_file", "client_cert"):
             assert word not in text, (path.name, word)
 
 

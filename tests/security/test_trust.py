@@ -212,3 +212,13 @@ def test_a2_two_strangers_do_not_share_settings() -> None:
     with pytest.raises(ConfigError):
         made.chat("other/m", "hi")
     assert len(seen) == 1 and ANSWER
+
+
+def test_a1_a_stranger_can_only_lower_limits() -> None:
+    """He may not keep a call longer than the engine would."""
+    made, _ = client(
+        stranger(HEAD + CHAT + "limits: {deadline: 86400, idle: 7200, connect: 1, attempts: 99, first_event: 1}\n"), attempts=None
+    )
+    made.operation("stranger/m")
+    limits = made._target("stranger/m", "chat", None).limits
+    assert (limits.deadline, limits.idle, limits.connect, limits.first_event, limits.attempts) == (600, 60, 1, 1, 3)

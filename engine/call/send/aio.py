@@ -12,7 +12,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from engine.call.send import Route, SendFailure, Timing, lower
-from engine.call.send.origin import checked, is_public, proxy_for, ssl_context, wire_headers
+from engine.call.send.origin import QUERY, checked, is_public, proxy_for, ssl_context, wire_headers
 from engine.types import HttpRequest
 
 __all__ = ["AiohttpTransport"]
@@ -133,7 +133,8 @@ class AiohttpTransport:
                 url = URL(request.url, encoded=True)
                 if len(_urls) >= 256:
                     _urls.clear()
-                _urls[request.url] = url
+                if len(request.url.partition("?")[2]) < QUERY:
+                    _urls[request.url] = url
             host, scheme = url.host, url.scheme
             if not host or scheme not in ("http", "https"):
                 raise SendFailure("config", "the request's URL is not absolute", unsent=True)

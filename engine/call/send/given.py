@@ -1,14 +1,21 @@
-"""Transports the caller hands in: anything of httpx's transport interface, its mock transport above all."""
+"""Transports the caller hands in: anything of httpx's transport interface, its mock transport above all.
+
+Addresses that must be public are checked before httpx's own network transports get the request, which then goes to the
+checked address. A transport of the caller's making resolves names its own way; from it only addresses that are written as
+such can be kept.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 
 from engine.call.send import Route, SendFailure, Timing, lower
-from engine.call.send.origin import wire_headers
+from engine.call.send.origin import is_public, public_address, wire_headers
 from engine.types import HttpRequest
 
 __all__ = ["AsyncGivenTransport", "GivenTransport"]
@@ -73,14 +80,38 @@ class GivenReply:
             pass
 
 
+def _refuse_private(request: httpx.Request) -> None:
+    """SendFailure for a host that is written as an address or as this machine, and is not public."""
+    host = request.url.host
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        written = host.lower().rstrip(".").endswith("localhost") or host.replace(".", "").isdigit() or host.lower().startswith("0x")
+    else:
+        written = not is_public(host)
+    if written:
+        raise SendFailure("config", "the host of this URL does not have a public address", unsent=True)
+
+
+def _pinned(request: httpx.Request, address: str) -> httpx.Request:
+    """The request, sent to this address in the name of its host."""
+    request.extensions = {**request.extensions, "sni_hostname": request.url.host}
+    request.url = request.url.copy_with(host=address)  # the Host header stays as it was
+    return request
+
+
 class GivenTransport:
-    """A sync httpx transport behind our interface. Routes are its owner's business."""
+    """A sync httpx transport behind our interface. Proxies and certificates are its owner's business."""
 
     def __init__(self, inner: httpx.BaseTransport) -> None:
         self._inner = inner
 
     def open(self, request: HttpRequest, route: Route, timing: Timing) -> GivenReply:
         ready = _request(request, timing)
+        if route.public:
+            _refuse_private(ready)
+            if isinstance(self._inner, httpx.HTTPTransport):
+                ready = _pinned(ready, public_address(ready.url.host, ready.url.port or 443))
         try:
             return GivenReply(self._inner.handle_request(ready), timing)
         except SendFailure:
@@ -129,6 +160,11 @@ class AsyncGivenTransport:
 
     async def open(self, request: HttpRequest, route: Route, timing: Timing) -> AsyncGivenReply:
         ready = _request(request, timing)
+        if route.public:
+            _refuse_private(ready)
+            if isinstance(self._inner, httpx.AsyncHTTPTransport):
+                look_up = asyncio.get_running_loop().run_in_executor
+                ready = _pinned(ready, await look_up(None, public_address, ready.url.host, ready.url.port or 443))
         try:
             return AsyncGivenReply(await self._inner.handle_async_request(ready), timing)
         except SendFailure:

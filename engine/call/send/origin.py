@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["proxy_for", "public_address", "ssl_context", "wire_headers"]
 
+QUERY = 16  # a URL with a longer query may hold a key and is no key of a cache (RELIABILITY S5)
 _contexts: dict[str | None, Any] = {}
 _lock = threading.Lock()
 
@@ -44,7 +45,8 @@ def ssl_context(ca_file: str | None = None) -> ssl.SSLContext:
 def proxy_for(route: Route, scheme: str, host: str) -> str | None:
     """URL of the proxy to use: the caller's, else the environment's unless it is excluded there or switched off."""
     if route.proxy and route.public:
-        raise SendFailure("config", "what goes to public addresses only cannot go through a proxy: it would look the name up again", True)
+        # A proxy would look the name up again, so that the address that was checked is not the one connected to.
+        raise SendFailure("config", "what may go to public addresses only cannot go through a proxy", unsent=True)
     if route.proxy is not None:
         return route.proxy or None
     if not route.trust_env or route.public or not any(name[-6:].lower() == "_proxy" for name in os.environ):

@@ -15,7 +15,7 @@ import h11
 import httpcore
 
 from engine.call.send import Route, SendFailure, Timing
-from engine.call.send.origin import proxy_for, wire_headers
+from engine.call.send.origin import QUERY, proxy_for, wire_headers
 from engine.reliability.deadline import Timer
 from engine.types import HttpRequest
 
@@ -64,7 +64,8 @@ def prepared(request: HttpRequest, timing: Timing) -> tuple[httpcore.Request, st
         found = _parsed(request.url)
         if len(_cache) >= 256:
             _cache.clear()
-        _cache[request.url] = found
+        if len(request.url.partition("?")[2]) < QUERY:
+            _cache[request.url] = found
     url, scheme, host, shown = found
     try:
         headers = [(b"Host", shown.encode("ascii"))]
