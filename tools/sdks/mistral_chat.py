@@ -26,7 +26,7 @@ class Adapter(Sdk):
         "overloaded": _status(503),
         "not_found": _status(404),
     }
-    midstream = Exception  # its events know no error: the library calls the frame invalid
+    midstream = errors.ResponseValidationError  # its events know no error: the library calls the frame invalid
 
     def __init__(self, url: str, key: str = "any") -> None:
         super().__init__(url, key)
