@@ -18,8 +18,15 @@ RUN = 8  # shortest run of a secret's characters that is masked (RELIABILITY S2)
 STEM = 4  # characters looked for before a text is searched run by run
 SHORT = 4  # shorter secrets are words of any text; masking them would hide nothing and ruin everything
 _URL = re.compile(
-    r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{1,20}://)(?:[^\s/?#@\"'<>\\]{1,512}@)?(?P<rest>[^\s?#\"'<>\\]*)(?:\?[^\s#\"'<>\\]*)?"
+    r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{1,20}://)(?:[^\s/?#@\"'<>\\]{1,512}@)?(?P<rest>[^\s?#\"'<>\\]*)(?P<query>\?[^\s#\"'<>\\]*)?"
 )
+_PAGE = re.compile(r"\?[A-Za-z]{1,16}=[0-9]{1,10}[.,;:)]?")  # the number of a page to read: no credential is that short and plain
+
+
+def _bare(url: re.Match[str]) -> str:
+    """A URL without user info, and without its query unless that is the number of a page."""
+    query = url["query"] or ""
+    return url["scheme"] + url["rest"] + (query if _PAGE.fullmatch(query) else "")
 
 
 class Secret:
@@ -101,7 +108,7 @@ class Masker:
     def text(self, text: str) -> str:
         """The text with every known secret replaced by `***`, and its URLs without query and user info."""
         if "://" in text:
-            text = _URL.sub(lambda m: m["scheme"] + m["rest"], text)
+            text = _URL.sub(_bare, text)
         if self._grams is None:
             self._prepare()
         grams = self._grams
