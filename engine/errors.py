@@ -118,12 +118,13 @@ class Error(Exception):
 
 def clean(text: Any) -> str:
     """Text that is safe to print: control characters escaped, at most 2,000 characters (RELIABILITY E3, M5)."""
-    text = text if isinstance(text, str) else str(text)
-    if len(text) > MESSAGE_LIMIT:
-        text = text[: MESSAGE_LIMIT - 1] + "…"
-    if text.isprintable():
-        return text
-    text = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    shown = _cut(text if isinstance(text, str) else str(text))
+    if not shown.isprintable():
+        shown = _cut("".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in shown))
+    return shown
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"
 
 

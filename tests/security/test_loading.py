@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,21 @@ def test_a9_the_largest_spec_of_a_stranger_is_compiled_in_little_time(name: str)
     except SpecError:
         pass
     assert time.process_time() - start < 1.5
+
+
+@pytest.mark.parametrize("name", LARGEST)
+def test_a9_the_largest_spec_takes_little_memory(name: str) -> None:
+    """A9: 64 MiB at most, counted at its peak."""
+    client(stranger())[0].operation("stranger/m")
+    tracemalloc.start()
+    try:
+        client(stranger(HEAD + "chat:\n  post: /x\n" + BARE + LARGEST[name]))[0].operation("stranger/m")
+    except SpecError:
+        pass
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 64 * 1024 * KIB
 
 
 def test_a9_more_than_that_is_refused() -> None:
