@@ -55,7 +55,8 @@ def decide(
     if failed.total >= limits.call_attempts or failed.number > limits.attempts:
         return STOP
     if failed.refreshable and error.kind == "authentication":
-        return Step("refresh") if deadline.left() > 1 and failed.number < limits.attempts else STOP
+        timely = deadline.left() > 1 and failed.number < limits.attempts
+        return Step("refresh") if timely and bucket.spend(error.kind) else STOP
     if failed.other_key and error.kind in OTHER_KEY and deadline.left() > 1:
         return Step("other")
     if failed.number >= limits.attempts or not _repeatable(failed) or not harmless(failed, replay):

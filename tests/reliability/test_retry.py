@@ -165,3 +165,11 @@ def test_decide_draws_no_tokens_for_nothing() -> None:
     failed = Failed(errors.InvalidRequestError("x"), 1, 1)
     assert decide(failed, Limits(), Deadline(Still(), 9), "safe", bucket, lambda a, b: b).action == "stop"
     assert bucket.tokens == Bucket.CAPACITY
+
+
+def test_r1_r6_a_refused_token_is_fetched_anew_from_the_same_budget() -> None:
+    bucket = Bucket()
+    assert fail(attempts(bucket=bucket), "authentication", refreshable=True)[0] == "refresh"
+    assert bucket.tokens == Bucket.CAPACITY - Bucket.cost("authentication")
+    bucket.tokens = 0
+    assert fail(attempts(bucket=bucket), "authentication", refreshable=True)[0] == "stop"
