@@ -8,7 +8,7 @@ SDKS   := .venv-sdks
 SHARED ?= ../shared
 JOBS   ?= 2
 
-.PHONY: demo test check format replay wire docs bench clean
+.PHONY: demo test check format replay wire faults sdk-matrix docs bench clean
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -53,6 +53,11 @@ replay: $(VENV)/.test
 
 wire: $(SDKS)/.ready
 	LLMKIT_SDK_PYTHON=$(SDKS)/bin/python $(BIN)/python tools/wire.py $(SHARED)/wire
+
+# every reliability proof in full: the shared fault matrix, our own table, retry storm, deadlines, killed streams
+ROUNDS ?= 100
+faults: $(VENV)/.test
+	$(BIN)/python tools/faults.py --shared $(SHARED) --rounds $(ROUNDS)
 
 # official client libraries, unmodified, each against the simulator on its own dialect
 sdk-matrix: $(SDKS)/.ready

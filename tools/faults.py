@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Every reliability proof in full, with its score.
+
+    tools/faults.py [shared] [table] [proofs] [--shared DIR] [--calls N] [--sequences N] [--rounds N] [--verbose]
+
+shared   the independent fault matrix (../shared/bench/faults) over our adapter, on both async transports
+table    our own fault table: sync and async clients on four wires, and the careless client that must fail it
+proofs   retry storm, deadline, killed streams, cancellation at any moment
+Without a word: all three. Exit code 0 only if everything holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from tests.faults import shared_judge  # noqa: E402
+from tests.faults.deadlines import deadlines  # noqa: E402
+from tests.faults.judge import UNSAFE, WAYS, judge, plan  # noqa: E402
+from tests.faults.kills import cancelled_anywhere, kills  # noqa: E402
+from tests.faults.storm import storm, storm_on_loopback  # noqa: E402
+from tests.faults.table import BY_ID, TABLE  # noqa: E402
+from tests.faults.wires import WIRES  # noqa: E402
+
+
+def shared_matrix(harness: Path, verbose: bool) -> bool:
+    if not harness.exists():
+        print(f"shared matrix: not beside this checkout ({harness}), skipped")
+        return True
+    scores = shared_judge.run(harness, told=print if verbose else lambda line: None)
+    for score in scores:
+        print(f"shared matrix  {score}")
+        for fault, bad, kind, message in score.wrong:
+            print(f"    {fault}: {', '.join(bad)} {kind} {message}")
+    return not any(score.wrong for score in scores)
+
+
+def own_table(verbose: bool) -> bool:
+    verdicts = judge(plan(), lambda verdict: print(verdict) if verbose or verdict.complaints else None)
+    for wire in WIRES:
+        for way in WAYS:
+            mine = [v for v in verdicts if (v.wire, v.way) == (wire, way)]
+            right = sum(not v.complaints for v in mine)
+            unsafe = sum(bool(UNSAFE & set(v.complaints)) for v in mine)
+            print(f"own table      {way:9} {wire:10} {right:3}/{len(mine)} correct, {unsafe} unsafe")
+    rows = [row for row in TABLE if row.mode in ("whole", "stream", "close") and "openai" in row.wires and not row.alone]
+    careless = judge([(row, "openai", "careless") for row in rows])
+    wrong = sum(bool(v.complaints) for v in careless)
+    print(f"own table      the careless client: {len(careless) - wrong}/{len(careless)} correct, seen through {wrong} times")
+    return not any(v.complaints for v in verdicts) and wrong > len(careless) / 2
+
+
+def many_calls(calls: int, sequences: int, rounds: int) -> bool:
+    fine = []
+    for way in WAYS:
+        for kind in ("connection", "timeout", "server", "overloaded", "rate_limit", "protocol"):
+            requests, _ = storm(calls, way, kind)
+            fine.append(_told(requests <= calls * 1.02, f"retry storm    {way:9} {kind:12} {calls} calls, {requests} requests"))
+        for id in ("u_503_always", "u_reset_always"):
+            requests = storm_on_loopback(calls, way, BY_ID[id].answer)
+            fine.append(_told(requests <= calls * 1.02, f"retry storm    {way:9} {id:14} {calls} calls, {requests} requests"))
+    late = deadlines(sequences)
+    held = not late.too_late and not late.foreign
+    what = f"{len(late.calls)} fault sequences, the latest {1000 * late.worst:.0f} ms after its deadline"
+    fine.append(_told(held, f"deadline       {what}; {late.kinds}", late.too_late + late.foreign))
+    for way in WAYS:
+        left = kills(way, 256, rounds)
+        fine.append(_told(not left.found, f"killed streams {way:9} 256 x {left.rounds} kills = {left.streams} streams", left.found))
+    for way in WAYS[1:]:
+        left = cancelled_anywhere(way, 2000)
+        fine.append(_told(not left.found, f"cancellation   {way:9} at {left.streams} moments", left.found))
+    return all(fine)
+
+
+def _told(held: bool, text: str, details: Any = ()) -> bool:
+    print(f"{text}: {'holds' if held else 'BROKEN'}", flush=True)
+    for detail in list(details)[:10]:
+        print(f"    {detail}")
+    return held
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", help="shared, table, proofs")
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--calls", type=int, default=10_000, help="of a retry storm")
+    parser.add_argument("--sequences", type=int, default=1_000, help="random fault sequences under a deadline")
+    parser.add_argument("--rounds", type=int, default=100, help="of killing 256 streams in each way")
+    parser.add_argument("--verbose", action="store_true", help="a line for each case")
+    given = parser.parse_args()
+    if unknown := set(given.what) - {"shared", "table", "proofs"}:
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are shared, table and proofs")
+    what, start = given.what or ["shared", "table", "proofs"], time.monotonic()
+    fine = [
+        *([shared_matrix(given.shared / "bench" / "faults", given.verbose)] if "shared" in what else []),
+        *([own_table(given.verbose)] if "table" in what else []),
+        *([many_calls(given.calls, given.sequences, given.rounds)] if "proofs" in what else []),
+    ]
+    print(f"{'all held' if all(fine) else 'something is broken'} after {time.monotonic() - start:.0f} s")
+    return 0 if all(fine) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
