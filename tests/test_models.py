@@ -54,7 +54,7 @@ def test_the_quick_test_accepts_nothing_that_the_schema_does_not() -> None:
         {}, {"models": []}, {"models": {"m": 1}}, {"models": {"m": {"contxt": 1}}}, {"models": {"m": {"context": 0}}},
         {"models": {"m": {"context": True}}}, {"models": {"m": {"input": "txt"}}}, {"models": {"m": {"input": ["txt"]}}},
         {"models": {"m": {"capabilities": "tools fly"}}}, {"models": {"m": {"capabilities": {"tools": "yes"}}}},
-        {"models": {"m": {"price": {"input": -1}}}}, {"models": {"m": {"price": [{"inptu": 1}]}}}, 
+        {"models": {"m": {"price": {"input": -1}}}}, {"models": {"m": {"price": [{"inptu": 1}]}}},
         {"models": {"m": {"price": "1"}}},
         {"models": {"m": {"price": {"tiers": [{"input": 1}]}}}}, {"models": {"m": {"released": "soon"}}}, {"models": {}, "x": 1},
     ):  # fmt: skip

@@ -80,7 +80,7 @@ def test_the_code_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
         monkeypatch.setattr(engine, "Client", lambda: made)
         for language, text in blocks("README.md"):
             if language == "python":
-                exec(compile(text, "README.md", "exec"), known)  # noqa: S102
+                exec(compile(text, "README.md", "exec"), known)
     assert "It is 18 °C and sunny in Rome." in capsys.readouterr().out
     assert known["person"] == known["Person"]("Ada", 36) and known["signed"].headers["x-api-key"] == "k"
 
