@@ -20,7 +20,9 @@ SHORT = 4  # shorter secrets are words of any text; masking them would hide noth
 _URL = re.compile(
     r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{1,20}://)(?:[^\s/?#@\"'<>\\]{1,512}@)?(?P<rest>[^\s?#\"'<>\\]*)(?P<query>\?[^\s#\"'<>\\]*)?"
 )
-_PAGE = re.compile(r"(?i)\?(?![a-z]*(?:code|otp|pin|pass|token|key|sig|auth|secret|nonce|state))[a-z]{1,16}=[0-9]{5,10}[.,;:)]?")  # the number of a page to read: no credential is that short and plain
+_PAGE = re.compile(
+    r"(?i)\?(?![a-z]*(?:code|otp|pin|pass|token|key|sig|auth|secret|nonce|state))[a-z]{1,16}=[0-9]{5,10}[.,;:)]?"
+)  # the number of a page to read: no credential is that short and plain
 
 
 def _bare(url: re.Match[str]) -> str:
