@@ -95,7 +95,9 @@ def _fetch(call: Any, part: dict[str, Any]) -> Flow:
     """A part's bytes from its URL, without credentials, from public addresses only (RELIABILITY A7)."""
     request = HttpRequest("GET", check_media_url(str(part["url"])))
     limits = call.attempts.limits
-    answer = yield Exchange(request, PUBLIC, call.timing(limits.until_headers(False)), MEDIA_BYTES, limits.error_bytes, limits.ratio)
+    answer = yield Exchange(
+        request, PUBLIC, call.timing(limits.until_headers(False)), MEDIA_BYTES, limits.error_bytes, limits.ratio
+    )
     if answer.status != 200:
         raise for_kind("invalid_request")(f"the {part['type']} could not be fetched: its server answered {answer.status}")
     found = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
