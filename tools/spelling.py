@@ -34,6 +34,7 @@ _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "responseMimeType": ("text/plain",),
     "annotations": ([],),
     "disable_parallel_tool_use": (False,),
+    "prefix": (False,),
     "truncation": ("disabled",),
 }
 
@@ -147,9 +148,12 @@ def _conversation(given: Any, body: dict[str, Any], dialect: str) -> Any:
     if not isinstance(given, list):
         return given
     out: list[Any] = []
+    called = {call.get("id"): call.get("name") for item in given if isinstance(item, dict) for call in item.get("tool_calls") or ()}
     for item in given:
         if isinstance(item, dict):
             item = dict(item)
+            if item.get("role") == "tool" and item.get("name") == called.get(item.get("tool_call_id"), ""):
+                item.pop("name", None)  # the name its call has already
             if item.get("type") == "message" or (dialect == "gemini" and "role" not in item):
                 item.pop("type", None)
                 item.setdefault("role", "user")
@@ -192,6 +196,8 @@ def _parts(content: Any) -> Any:
             item = dict(item)
             if item.get("type") in ("text", "input_text", "output_text") and "text" in item:
                 item.pop("type")
+            if isinstance(item.get("image_url"), dict) and item["image_url"].keys() == {"url"}:
+                item["image_url"] = item["image_url"]["url"]  # both forms are documented
             if "content" in item and item.get("type") == "tool_result":
                 item["content"] = _parts(item["content"])
                 if not item["content"]:
