@@ -53,7 +53,7 @@ def signed(operation: Operation, request: HttpRequest) -> HttpRequest:
     from engine.secret import reveal
 
     values = {**operation.values, **reveal(operation.secrets)}
-    steps = sign(operation.plan.auth, request, values, operation.clock(), TokenCache())
+    steps = sign(operation.plan.auth, request, values, operation.clock(), TokenCache(), plan=operation.plan)
     try:
         next(steps)
     except StopIteration as done:
