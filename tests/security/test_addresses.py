@@ -140,9 +140,19 @@ def test_a7_what_must_be_public_does_not_go_through_a_proxy() -> None:
 
 
 def test_s5_urls_that_hold_keys_are_no_cache_keys() -> None:
-    from engine.call.send.aio import _urls
     from engine.call.send.pooled import _cache, prepared
 
-    request = HttpRequest("GET", "https://a.test/x?key=sk-canary-0123456789")
-    prepared(request, Timing(1, 1, Timer(time.monotonic() + 2)))
-    assert not any("canary" in url for url in [*_cache, *_urls])
+    async def opened(transport: AiohttpTransport, url: str) -> None:
+        with pytest.raises(SendFailure):
+            await transport.open(HttpRequest("GET", url), Route(), Timing(1, 1, Timer(time.monotonic() + 2)))
+
+    async def tried() -> list[str]:
+        transport = AiohttpTransport()
+        await opened(transport, "http://127.0.0.1:9/x?key=sk-canary-0123456789")
+        await opened(transport, "http://127.0.0.1:9/x")
+        await transport.close()
+        return [url for url, _ in transport._places]
+
+    prepared(HttpRequest("GET", "https://a.test/x?key=sk-canary-0123456789"), Timing(1, 1, Timer(time.monotonic() + 2)))
+    assert not any("canary" in url for url in _cache)
+    assert asyncio.run(tried()) == ["http://127.0.0.1:9/x"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import re
 import socket
 import ssl
 from typing import Any
@@ -18,8 +20,10 @@ from engine.types import HttpRequest
 __all__ = ["AiohttpTransport"]
 
 KEEPALIVE = 60.0
-_SKIP = frozenset({"Accept", "Accept-Encoding", "Content-Type", "User-Agent"})
-_urls: dict[str, URL] = {}  # most calls repeat one of few URLs
+HEADER = 65536  # bytes of a line of a reply's head; all of it together is bounded by the call's limits
+PLACES = 256  # URLs that are remembered
+_REPEATED = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))  # idempotent (RFC 9110)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class _PublicResolver(AbstractResolver):
@@ -69,19 +73,22 @@ def _failure(error: BaseException) -> SendFailure:
     return SendFailure("connection", "the connection broke")
 
 
-_ERRORS = (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, OSError, ValueError, RuntimeError, SendFailure)
+_ERRORS = (
+    aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, aiohttp.EofStream,
+    OSError, ValueError, RuntimeError, SendFailure,
+)  # fmt: skip
 
 
 class AiohttpReply:
-    __slots__ = ("_content", "_loop", "_response", "_timer", "headers", "status")
+    __slots__ = ("_connection", "_content", "_loop", "_timer", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, timing: Timing, loop: asyncio.AbstractEventLoop) -> None:
-        self._response = response
-        self._content = response.content
+    def __init__(self, connection: Any, message: Any, content: Any, timing: Timing, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = connection
+        self._content = content
         self._timer = timing.timer
         self._loop = loop
-        self.status = response.status
-        self.headers = lower(response.raw_headers, timing.header_bytes)
+        self.status: int = message.code
+        self.headers = lower(message.raw_headers, timing.header_bytes)
 
     async def read(self) -> bytes:
         content = self._content
@@ -93,15 +100,16 @@ class AiohttpReply:
                 return b""
             async with asyncio.timeout_at(self._loop.time() + self._timer.left()):
                 return await content.readany()
-        except (*_ERRORS, aiohttp.EofStream) as error:
+        except _ERRORS as error:
             raise _failure(error) from None
 
     async def close(self) -> None:
-        response = self._response
-        if self._content.at_eof() and self._content.exception() is None:
-            response.release()  # back to the pool
+        connection, content = self._connection, self._content
+        transport = connection.transport
+        if content.at_eof() and content.exception() is None and transport is not None and not transport.get_write_buffer_size():
+            connection.release()  # back to the pool
         else:
-            response.close()
+            connection.close()
 
 
 def _left(content: Any) -> bytes:
@@ -112,93 +120,139 @@ def _left(content: Any) -> bytes:
     return data
 
 
+class _Place:
+    """Where the requests to one URL go: what finds them a connection, and how they name the URL."""
+
+    __slots__ = ("first", "lines", "target")
+
+    def __init__(self, url: URL, context: ssl.SSLContext | None, proxy: str | None, loop: asyncio.AbstractEventLoop) -> None:
+        through = URL(proxy) if proxy else None
+        #: what the pool knows a connection by; never sent itself
+        self.first = aiohttp.ClientRequest("GET", url, loop=loop, ssl=context or True, proxy=through)
+        self.target = url.raw_path_qs
+        self.lines = [f"Host: {self.first.headers['Host']}"]
+        if through is not None and context is None:  # a proxy is told the whole URL; with TLS there is a tunnel instead
+            self.target = str(url)
+            if through.user or through.password:
+                known = base64.b64encode(f"{through.user or ''}:{through.password or ''}".encode()).decode()
+                self.lines.append(f"Proxy-Authorization: Basic {known}")
+
+
 class AiohttpTransport:
-    """aiohttp sessions, one per event loop, address policy and connect limit, made when first used."""
+    """aiohttp's connection pools and parser, one pool per event loop and address policy, made when first used.
+
+    A session of aiohttp costs twice what its pool and parser do, for cookies, redirects, tracing and timers that no call of
+    ours has. So the request is written here, and everything else is left to aiohttp: connections, TLS, proxies, replies.
+    """
 
     def __init__(self) -> None:
-        self._sessions: dict[tuple[bool, float], aiohttp.ClientSession] = {}
-        self._proxies: dict[tuple[Route, str, str], str | None] = {}  # the environment is asked once for each origin
+        self._pools: dict[bool, aiohttp.TCPConnector] = {}
+        self._places: dict[tuple[str, Route], _Place] = {}  # most calls repeat one of few URLs
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._patience = aiohttp.ClientTimeout(total=None)
 
     async def open(self, request: HttpRequest, route: Route, timing: Timing) -> AiohttpReply:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # sockets of a loop that has ended are dead
             await self._forget()
             self._loop = loop
-        session = self._sessions.get((route.public, timing.connect)) or self._session(route.public, timing.connect)
-        options: dict[str, Any] = {}
+        again = request.method in _REPEATED
         try:
-            url = _urls.get(request.url)
-            if url is None:
-                url = URL(request.url, encoded=True)
-                if len(_urls) >= 256:
-                    _urls.clear()
-                if len(request.url.partition("?")[2]) < QUERY:
-                    _urls[request.url] = url
-            host, scheme = url.host, url.scheme
-            if not host or scheme not in ("http", "https"):
-                raise SendFailure("config", "the request's URL is not absolute", unsent=True)
-            if scheme == "https":
-                options["ssl"] = ssl_context(route.ca_file)
-            origin = (route, scheme, host)
-            proxy = self._proxies[origin] if origin in self._proxies else self._proxy(*origin)
-            if proxy:
-                options["proxy"] = proxy
-            if route.public and _is_literal(host) and not is_public(host):
-                raise SendFailure("config", "the host of this URL does not have a public address", unsent=True)
-            headers = wire_headers(request.headers, request.body, request.method, request.stream)
+            place = self._places.get((request.url, route)) or self._place(request.url, route, loop)
+            data = _written(request, place)
             # `timeout_at` raises TimeoutError, of which OSError is the base: caught with the rest.
             async with asyncio.timeout_at(loop.time() + timing.timer.left()):
-                response = await session.request(
-                    request.method,
-                    url,
-                    data=request.body,
-                    headers=headers,
-                    allow_redirects=False,
-                    **options,
-                )
+                while True:
+                    try:
+                        return await self._exchange(request, route, place, data, timing)
+                    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+                        # An idle connection that had just been closed: what can do no harm is sent again at once.
+                        if not again or isinstance(error, (aiohttp.ClientConnectorError, TimeoutError)):
+                            raise
+                        again = False
         except _ERRORS as error:
             raise _failure(error) from None
+
+    async def _exchange(self, request: HttpRequest, route: Route, place: _Place, data: bytes, timing: Timing) -> AiohttpReply:
+        """Send what is written and wait for the headers of the reply."""
+        pool = self._pools.get(route.public) or self._pool(route.public)
+        if self._patience.sock_connect != timing.connect:
+            self._patience = aiohttp.ClientTimeout(total=None, sock_connect=timing.connect)
         try:
-            return AiohttpReply(response, timing, loop)
-        except SendFailure:
-            response.close()
+            connection = await pool.connect(place.first, [], self._patience)
+        except TimeoutError:
+            raise SendFailure("timeout", "no connection within the time limit", unsent=True) from None
+        try:
+            protocol, transport = connection.protocol, connection.transport
+            if protocol is None or transport is None or transport.is_closing():
+                raise aiohttp.ServerDisconnectedError
+            protocol.set_response_params(
+                skip_payload=request.method == "HEAD",
+                read_until_eof=True,
+                auto_decompress=False,
+                max_line_size=HEADER,
+                max_field_size=HEADER,
+            )
+            transport.write(data)
+            message, content = await protocol.read()
+            while message.code < 200 and message.code != 101:  # what a server says before it answers
+                message, content = await protocol.read()
+            return AiohttpReply(connection, message, content, timing, self._loop)  # type: ignore[arg-type]
+        except BaseException:
+            connection.close()
             raise
 
-    def _proxy(self, route: Route, scheme: str, host: str) -> str | None:
-        found = self._proxies[(route, scheme, host)] = proxy_for(route, scheme, host)
-        return found
+    def _place(self, url: str, route: Route, loop: asyncio.AbstractEventLoop) -> _Place:
+        """Checked and remembered: where a URL leads by this route. The environment's proxies are read once for each."""
+        parsed = URL(url, encoded=True)
+        host, scheme = parsed.host, parsed.scheme
+        if not host or scheme not in ("http", "https"):
+            raise SendFailure("config", "the request's URL is not absolute", unsent=True)
+        context = ssl_context(route.ca_file) if scheme == "https" else None
+        proxy = proxy_for(route, scheme, host)
+        if route.public and _is_literal(host) and not is_public(host):
+            raise SendFailure("config", "the host of this URL does not have a public address", unsent=True)
+        place = _Place(parsed, context, proxy, loop)
+        if not proxy and len(url.partition("?")[2]) < QUERY:
+            if len(self._places) >= PLACES:
+                self._places.clear()
+            self._places[(url, route)] = place
+        return place
 
     async def _forget(self) -> None:
-        """Drop the sessions of a loop that has ended."""
+        """Drop the pools of a loop that has ended."""
         ended = self._loop is not None and self._loop.is_closed()
-        sessions, self._sessions = list(self._sessions.values()), {}
-        for session in sessions if ended else ():
+        pools, self._pools = list(self._pools.values()), {}
+        self._places = {}
+        for pool in pools if ended else ():
             try:
-                await session.close()
+                await pool.close()
             except RuntimeError:
                 pass
 
-    def _session(self, public: bool, connect: float) -> aiohttp.ClientSession:
+    def _pool(self, public: bool) -> aiohttp.TCPConnector:
         resolver = _PublicResolver() if public else None
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE, resolver=resolver, use_dns_cache=not public)
-        session = aiohttp.ClientSession(
-            connector=connector,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect),
-            trust_env=False,
-            skip_auto_headers=_SKIP,
-            max_line_size=65536,
-            max_field_size=65536,
-        )
-        self._sessions[(public, connect)] = session
-        return session
+        pool = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE, resolver=resolver, use_dns_cache=not public)
+        self._pools[public] = pool
+        return pool
 
     async def close(self) -> None:
-        sessions, self._sessions = list(self._sessions.values()), {}
-        for session in sessions:
-            await session.close()
+        pools, self._pools = list(self._pools.values()), {}
+        for pool in pools:
+            await pool.close()
+
+
+def _written(request: HttpRequest, place: _Place) -> bytes:
+    """The request as it goes out. Raises ValueError for what could end a line before its end."""
+    body = request.body
+    lines = [f"{request.method} {place.target} HTTP/1.1", *place.lines]
+    lines += [f"{name}: {value}" for name, value in wire_headers(request.headers, body, request.method, request.stream)]
+    text = "".join(lines)
+    if not text.isprintable() and _CONTROL.search(text):
+        raise ValueError("a header holds a control character")
+    lines += ("", "")
+    head = "\r\n".join(lines).encode()
+    return head + body if body else head
 
 
 def _is_literal(host: str) -> bool:
