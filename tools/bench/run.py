@@ -3,6 +3,7 @@
     python tools/bench/run.py                      # the sections with budgets, floors and the engine only
     python tools/bench/run.py sync stream          # some sections
     python tools/bench/run.py --peers openai sync  # with further peers, where they are installed
+    python tools/bench/run.py gateway              # the gateway beside a raw pass-through (tools/bench/gateway/measure.py)
 
 The judge is `shared/bench` (its README says how a ratio is taken): CPU time of the whole process per call, rounds
 interleaved with the hand-written floor, median of the ratios inside one round.
@@ -32,10 +33,18 @@ def main() -> int:
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared" / "bench")
     parser.add_argument("--peers", default="", help="comma-separated further peers")
     parser.add_argument("--stamp", default="engine", help="name of the result folder")
+    parser.add_argument("--out", type=Path, help="takes the numbers of the gateway as JSON")
+    parser.add_argument("--pairs", type=int, help="of the gateway: only so many pairs of dialects")
+    parser.add_argument("--rounds", type=int, default=5, help="of the gateway")
     arguments = parser.parse_args()
+    home = Path(os.environ.get("BENCH_HOME") or Path.home() / ".cache" / "llmkit-bench")
+    if arguments.sections == ["gateway"]:
+        from gateway.measure import main as gateway
+
+        gateway([*filter(None, arguments.peers.split(","))], home, arguments.out, arguments.pairs, arguments.rounds)
+        return 0
     if not arguments.shared.is_dir():
         sys.exit(f"the benchmark is not at {arguments.shared}")
-    home = Path(os.environ.get("BENCH_HOME") or Path.home() / ".cache" / "llmkit-bench")
     python = home / "venv" / "bin" / "python"
     if not python.exists():
         sys.exit(f"no benchmark environment: run {arguments.shared}/setup.sh first")

@@ -1,0 +1,1 @@
+"""The gateway under load, beside a raw pass-through and other gateways."""
