@@ -17,6 +17,7 @@ from engine.reliability.attempts import Attempts
 from engine.reliability.deadline import Clock, Deadline, Limits
 from engine.reliability.retry import Bucket, KeyRing
 from engine.settings import Settings, missing_credential
+from engine.several import Share
 
 if TYPE_CHECKING:
     from engine.catalog import Catalog
@@ -218,6 +219,21 @@ class Caller(Desk):
 
         tokens = target.provider.tokens
         return Call(bound, request, target.route, run, self._clock, target.credentials, tokens, finish, context, unsupported)
+
+    def _share(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Share:
+        """What a call of several exchanges begins with."""
+        from engine.faces import named
+
+        problem: Error
+        try:
+            fields = named(operation, given, fields)
+            target = self._target(model, operation, fields.get("dialect"))
+            timeout = fields.pop("timeout", None)
+            limits = target.limits if timeout is None else target.limits.with_({"deadline": timeout})
+            return Share(target.operation, fields, limits.deadline, self._clock.monotonic)
+        except Exception as caught:
+            problem = _leaving(caught, None)
+        raise problem
 
     def _explain(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Explanation:
         problem: Error

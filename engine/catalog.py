@@ -14,6 +14,7 @@ from engine.ownership import Ownership
 from engine.plan import OperationPlan, ProviderPlan, Served
 from engine.spec.node import Node
 from engine.spec.problem import Problem, Problems, nearest
+from engine.vocabulary import MODELLESS
 
 if TYPE_CHECKING:
     from engine.accounting.facts import Facts
@@ -113,10 +114,10 @@ class Catalog:
         hint = f"; did you mean `{near}`?" if near else ""
         raise NotFoundError(f"no provider `{name}` in the catalog{hint}")
 
-    def split(self, target: str) -> tuple[str, str | None, str]:
-        """`provider:variant/model` in its three pieces; the first `/` ends the provider."""
+    def split(self, target: str, modelless: bool = False) -> tuple[str, str | None, str]:
+        """`provider:variant/model` in its three pieces; the first `/` ends the provider. `modelless`: a bare provider will do."""
         head, slash, model = target.partition("/")
-        if not slash or not model:
+        if not model and (slash or not modelless):
             raise ConfigError(f"a model is named provider/model, not `{target}`")
         provider, _, variant = head.partition(":")
         return self.resolve(provider), variant or None, model
@@ -244,7 +245,7 @@ class Catalog:
         from engine.operation import Operation
         from engine.settings import bind
 
-        provider, variant, model = self.split(target)
+        provider, variant, model = self.split(target, operation in MODELLESS)
         if dialect is not None:
             variant = self._variant_for(provider, operation, model, variant, dialect)
         plan = self.compile_checked(provider, operation, model, variant)
@@ -261,6 +262,9 @@ class Catalog:
             variant=variant,
             model_info=lambda: self.facts.of(provider, str(base_model), variant),
             near=lambda: self._near(provider, str(base_model)),
+            chat=lambda: self.operation(
+                target, settings=settings, environ=environ, dialect=plan.chat_dialect, require_secrets=require_secrets
+            ),
             unsupported=unsupported,
         )
 

@@ -15,6 +15,7 @@ from engine.calling import INTERRUPT, Caller, _leaving
 from engine.errors import ConfigError, Error, UnsupportedError
 from engine.faces import AsyncFace, Face, named
 from engine.leaving import passing
+from engine.several import AT_ONCE, SEVERAL, following, joined
 from engine.streams import AsyncStream, Stream
 from engine.vocabulary import OPERATIONS
 
@@ -134,6 +135,32 @@ class Client(Caller):
         raise ConfigError("transport must be an httpx transport")
 
     def _run(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Response:
+        if operation in SEVERAL:
+            return self._several(operation, model, given, fields)
+        return self._once(operation, model, given, fields)
+
+    def _several(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Response:
+        """As many exchanges as the inputs or the pages take, inputs a few at a time; all within one deadline."""
+        share = self._share(operation, model, given, fields)
+        asked = share.first
+        if len(asked) > 1:
+            from concurrent.futures import ThreadPoolExecutor
+
+            with ThreadPoolExecutor(min(AT_ONCE, len(asked))) as pool:
+                running = [pool.submit(lambda f: self._once(operation, model, (), share.timed(f)), f) for f in asked]
+                try:
+                    return joined([one.result() for one in running])
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+        answers: list[Response] = []
+        page: dict[str, Any] | None = asked[0]
+        while page is not None:
+            answers.append(self._once(operation, model, (), share.timed(page)))
+            page = following(share.operation, page, answers)
+        return joined(answers)
+
+    def _once(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Response:
         call: Call | None = None
         problem: Error
         try:
@@ -252,6 +279,37 @@ class AsyncClient(Caller):
         raise ConfigError("transport must be an async httpx transport")
 
     async def _run(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Response:
+        if operation in SEVERAL:
+            return await self._several(operation, model, given, fields)
+        return await self._once(operation, model, given, fields)
+
+    async def _several(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Response:
+        """As many exchanges as the inputs or the pages take, inputs a few at a time; all within one deadline."""
+        share = self._share(operation, model, given, fields)
+        asked = share.first
+        if len(asked) > 1:
+            import asyncio
+
+            room = asyncio.Semaphore(AT_ONCE)
+
+            async def one(fields: dict[str, Any]) -> Response:
+                async with room:
+                    return await self._once(operation, model, (), share.timed(fields))
+
+            running = [asyncio.ensure_future(one(f)) for f in asked]
+            try:
+                return joined(await asyncio.gather(*running))
+            finally:
+                for task in running:
+                    task.cancel()
+        answers: list[Response] = []
+        page: dict[str, Any] | None = asked[0]
+        while page is not None:
+            answers.append(await self._once(operation, model, (), share.timed(page)))
+            page = following(share.operation, page, answers)
+        return joined(answers)
+
+    async def _once(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Response:
         call: Call | None = None
         problem: Error
         try:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from engine.plan import OperationPlan, ProviderPlan
 
 
+#: fields that a call around another one keeps for itself
+_OUTER = ("extra_body", "extra_headers", "extra_query")
+
+
 def _random_id(name: str | None = None) -> str:
     from uuid import uuid4  # imported when needed: it costs some milliseconds of the first call
 
@@ -35,8 +39,8 @@ class Operation:
     """One operation of one model, with the caller's settings."""
 
     __slots__ = (
-        "_constant", "_foreruns", "_model_info", "_near", "clock", "known_as", "model", "name", "plan", "provider", "secrets",
-        "unsupported", "uuid", "values", "variant", "who",
+        "_chat", "_constant", "_foreruns", "_model_info", "_near", "clock", "known_as", "model", "name", "plan", "provider",
+        "secrets", "unsupported", "uuid", "values", "variant", "who",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +55,7 @@ class Operation:
         variant: str | None = None,
         model_info: Mapping[str, Any] | Callable[[], Mapping[str, Any] | None] | None = None,
         near: Callable[[], str | None] | None = None,
+        chat: Callable[[], Operation] | None = None,
         unsupported: str = "warn",
         clock: Callable[[], float] = time.time,
         uuid: Callable[..., str] = _random_id,
@@ -66,6 +71,7 @@ class Operation:
         self.variant = variant
         self._model_info = model_info
         self._near = near
+        self._chat = chat  # the conversation that `chat_body` is about
         self.unsupported = unsupported  # warn, error or ignore
         self.clock = clock
         self.uuid = uuid
@@ -99,7 +105,11 @@ class Operation:
 
         plan = self.plan
         now = self.clock()
-        request = normalize(self.name, dict(fields), reads=plan.reads, part_reads=plan.part_reads, now=now, uuid=self.uuid)
+        around = "chat_body" in plan.reads
+        if around:
+            request = self._around(fields, report, unsupported)
+        else:
+            request = normalize(self.name, dict(fields), reads=plan.reads, part_reads=plan.part_reads, now=now, uuid=self.uuid)
         report.warnings += request.pop("$warnings", ())
         context: dict[str, Any] = {**request, **self._constant}
         context.setdefault("model", self.model)
@@ -108,9 +118,24 @@ class Operation:
         context["$uuid"] = self.uuid
         policy = unsupported or self.unsupported
         context["$unsupported"] = policy
-        drop_unsupported(plan, context, report, policy, PARAMS.get(self.name, []))
+        if not around:
+            drop_unsupported(plan, context, report, policy, PARAMS.get(self.name, []))
         check_parts(plan, context, report)
         return context
+
+    def _around(self, fields: Mapping[str, Any], report: Report, unsupported: str | None) -> dict[str, Any]:
+        """The fields of a request around `chat_body`: what this model's chat would send, and what goes into this call alone."""
+        from engine.call.json import loads
+
+        chat = self._chat() if self._chat is not None else None
+        if chat is None:
+            raise errors.ConfigError(f"{self.name} needs the chat of its provider")
+        own = {name: fields[name] for name in _OUTER if name in fields}
+        asked = {name: value for name, value in fields.items() if name not in _OUTER and name != "stream"}
+        context = chat.context(asked, report, unsupported)
+        if chat._foreruns and needs_forerun(chat.plan, context):
+            raise errors.UnsupportedError(f"{self.name} cannot fetch or upload what the request names; give the data itself")
+        return {**own, "chat_body": loads(chat.build(context, report, unsupported).body or b"{}")}
 
     def render(self, **fields: Any) -> HttpRequest:
         """The HTTP request for these fields (SPEC_LANGUAGE 12.1), without credentials.

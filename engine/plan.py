@@ -110,6 +110,8 @@ class OperationPlan:
     upload: tuple[tuple[str, Call], ...] = ()
     wrap: Template | None = None
     batch_size: int | None = None
+    pages: dict[str, Query] = field(default_factory=dict)  # query name -> the next page's parameter in this page
+    chat_dialect: str | None = None  # whose body `chat_body` is; None: what the provider's own chat sends
     response: Map | None = None
     stream: Stream | None = None
     errors: Errors = field(default_factory=Errors)

@@ -301,6 +301,17 @@ class Response(_Plain):
         return self._first.finish_reason_raw
 
     @property
+    def embeddings(self) -> list[Any]:
+        """The vectors in the order of the inputs: lists of numbers, of the type that was asked for."""
+        found = [e.fields for e in self.outputs if e.kind == "embedding"]
+        return [f["vector"] for f in sorted(found, key=lambda f: f.get("index") or 0)]
+
+    @property
+    def models(self) -> list[Event]:
+        """The models of a list: `id`, and `name`, `context`, `max_output`, `created`, `owner` where the provider says them."""
+        return [e for e in self.outputs if e.kind == "model"]
+
+    @property
     def message(self) -> dict[str, Any]:
         """The answer as a message to append to `messages` of the next call: nothing is lost on the way back."""
         return {"role": "assistant", "parts": [p.to_dict() for p in self.parts]}

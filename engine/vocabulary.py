@@ -67,6 +67,11 @@ class Shape:
 ANY = Shape()
 BOOL = Shape(values=(True, False))
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "auto")
+#: what a text is embedded for, and how a vector is written
+INPUT_TYPES = tuple("query document classification clustering similarity question_answering fact_verification code_query".split())
+ENCODINGS = tuple("float base64 int8 uint8 binary ubinary".split())
+#: operations that are about no model: the provider's name is enough
+MODELLESS = frozenset("upload_file get_file list_files delete_file download_file batch list_models search read".split())
 
 
 def _shape(names: str, **special: Shape) -> Shape:
@@ -152,6 +157,10 @@ for _name, _fields in {
     _own.update(dict.fromkeys(("model", "extra_body", "extra_headers", "extra_query"), ANY))
     if _name == "embeddings":
         _own["inputs"] = Shape(item=_shape("text", parts=PARTS))
+        _own["texts"] = ANY  # the inputs, if all of them are texts
+        _own["input_parts"] = PARTS  # of a lone input
+        _own["input_type"] = Shape(values=INPUT_TYPES)
+        _own["encoding"] = Shape(values=ENCODINGS)
     for _media in ("audio", "document", "file", "image", "mask"):
         if _media in _own:
             _own[_media] = PART

@@ -32,11 +32,20 @@ def test_recorded_exchanges_meet_their_expectations(dialect: str) -> None:
     assert found and not failed, json.dumps(failed, indent=1, ensure_ascii=False)[:4000]
 
 
+@pytest.mark.parametrize("file", replay.others.FILES)
+def test_recorded_vectors_counts_and_lists_meet_their_expectations(file: str) -> None:
+    """Number, length and type of vectors, usage, models and errors of the operations beside chat."""
+    found = list(replay.others.cases(shared("traffic"), file))
+    tallies = replay.replay(found, replay.exceptions())
+    failed = {case: reasons for tally in tallies.values() for case, reasons in tally.failures.items()}
+    assert found and not failed, json.dumps(failed, indent=1, ensure_ascii=False)[:4000]
+
+
 def test_exceptions_are_few_and_say_why() -> None:
     """Every exception names a case that exists, what differs and why the expectation is wrong."""
     import yaml
 
-    known = [case["id"] for case in replay.cases(shared("traffic"))]
+    known = [case["id"] for case in replay.every_case(shared("traffic"))]
     listed = yaml.safe_load(replay.EXCEPTIONS.read_text(encoding="utf-8"))
     assert all(set(entry) == {"id", "reason", "why"} and all(entry.values()) for entry in listed)
     assert {entry["id"] for entry in listed} <= set(known)

@@ -24,8 +24,11 @@ from typing import Any
 from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+for folder in (ROOT, ROOT / "tools"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+import replay_operations as others  # noqa: E402
 
 EXCEPTIONS = ROOT / "tests" / "traffic_exceptions.yaml"
 #: dialect of the recordings -> (dialect of the catalog, provider that reads it, who else of the catalog answered in it)
@@ -80,6 +83,12 @@ def cases(directory: Path, dialect: str | None = None, case: str | None = None) 
                     yield found
 
 
+def every_case(directory: Path, dialect: str | None = None, case: str | None = None) -> Iterator[dict[str, Any]]:
+    """The same of all operations."""
+    yield from cases(directory, dialect, case)
+    yield from others.cases(directory, dialect, case)
+
+
 def body_bytes(body: Any) -> bytes:
     """The bytes that went over the wire: JSON is dumped, text is UTF-8, binary comes as {"base64": ...}."""
     if body is None:
@@ -109,7 +118,9 @@ def is_stream(case: dict[str, Any]) -> bool:
 
 
 def target(case: dict[str, Any]) -> tuple[str, str]:
-    """`provider[:variant]/model` of the catalog and the dialect that a case is read with."""
+    """`provider[:variant]/model` of the catalog and the dialect (beside chat the operation) that a case is read with."""
+    if "file" in case:
+        return others.target(case)
     dialect, default, known = DIALECTS[case["dialect"]]
     request = case["request"] or {}
     model = (request.get("body") or {}).get("model") if isinstance(request.get("body"), dict) else None
@@ -301,6 +312,8 @@ def operation_of(case: dict[str, Any], catalog: Any) -> Any:
 
     name, dialect = target(case)
     settings = dummy_settings(catalog.plan(name.split("/")[0].split(":")[0]))
+    if "file" in case:
+        return catalog.operation(name, dialect, settings=settings, environ={})
     return catalog.operation(name, "chat", dialect=dialect or None, settings=settings, environ={})
 
 
@@ -313,7 +326,8 @@ def check(case: dict[str, Any], catalog: Any, operations: dict[tuple[str, str], 
     response, error, problems = answer(case, operations[key])
     if "expected_error" in case:
         return problems + error_differences(case["expected_error"], error)
-    return problems + differences(case["expected"], response, error)
+    compare = others.differences if "file" in case else differences
+    return problems + compare(case["expected"], response, error)
 
 
 def exceptions(path: Path = EXCEPTIONS) -> dict[str, str]:
@@ -358,7 +372,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if not options.directory.is_dir():
         parser.error(f"{options.directory} is no folder")
-    tallies = replay(cases(options.directory, options.dialect, options.case), exceptions(options.exceptions))
+    tallies = replay(every_case(options.directory, options.dialect, options.case), exceptions(options.exceptions))
     print(f"{'dialect and operation':34} {'passed':>7} {'excepted':>9} {'failed':>7}")
     for name, tally in tallies.items():
         print(f"{name:34} {tally.passed:7} {tally.excepted:9} {len(tally.failures):7}")

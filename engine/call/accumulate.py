@@ -46,6 +46,7 @@ class Accumulator:
         self._usage: dict[str, Any] = {}
         self._counters: dict[str, Any] = {}  # the same in canonical form
         self._outputs: list[Event] = []
+        self._vectors: dict[Any, int] = {}  # how many of each type came without a number
         self._closed = False
 
     # --- what maps call ---------------------------------------------------------------------------------------------
@@ -291,6 +292,10 @@ class Accumulator:
 
     def _output(self, kind: str, choice: Any, fields: dict[str, Any]) -> None:
         event = Event(kind, output_fields(kind, fields), counts.whole(choice) or 0)
+        if kind == "embedding" and event.fields.get("index") is None:  # most wires rely on the order
+            dtype = event.fields.get("dtype")
+            event.fields["index"] = self._vectors.get(dtype, 0)
+            self._vectors[dtype] = event.fields["index"] + 1
         self._outputs.append(event)
         self.events.append(event)
 

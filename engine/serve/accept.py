@@ -17,7 +17,7 @@ from typing import Any
 from engine import vocabulary
 from engine.expr.backward import Bindings, Matcher, Patterns, Taker
 from engine.expr.backward.bindings import UNSURE, found
-from engine.serve.canonical import request_of
+from engine.serve.canonical import inputs_of, request_of
 from engine.serve.spelling import camel, opaque_keys, snaky
 from engine.spec.node import Node
 from engine.spec.problem import Problems
@@ -70,7 +70,7 @@ _EMPTY = Node({})
 def _reader(
     body: Matcher, params: Taker, absent: Mapping[str, Any], opaque: frozenset[str] | None, dialect: str, operation: str
 ) -> Accept:
-    chat = operation in ("chat", "count_tokens")
+    fields_of = request_of if operation in ("chat", "count_tokens") else inputs_of if operation == "embeddings" else _as_bound
 
     def accept(given: Any, report: Report | None = None) -> dict[str, Any]:
         bindings: Bindings = {}
@@ -94,7 +94,7 @@ def _reader(
                     left = {k: rest if k == key else v for k, v in left.items() if k != key or rest is not None}
         for name, value in absent.items():
             _fill(bindings, name, value)
-        fields = request_of(bindings, dialect) if chat else bindings
+        fields = fields_of(bindings, dialect)
         if left:
             if left.__class__ is dict:
                 fields["extra"] = {dialect: left}
@@ -103,6 +103,10 @@ def _reader(
         return fields
 
     return accept
+
+
+def _as_bound(bindings: Bindings, dialect: str) -> dict[str, Any]:
+    return bindings
 
 
 def _fill(bindings: Bindings, name: str, value: Any) -> None:

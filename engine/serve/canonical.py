@@ -14,7 +14,9 @@ from engine.vocabulary import CHAT
 assert CHAT.fields is not None
 _CONVERSATION = frozenset(("messages", "turns", "system", "system_parts"))
 #: names of a request that are views, or read elsewhere
-_FIELDS = frozenset(CHAT.fields) - _CONVERSATION - {"system_plain", "has_tool_history", "prefill", "stream_options"}
+_FIELDS = (
+    (frozenset(CHAT.fields) | {"chat_body"}) - _CONVERSATION - {"system_plain", "has_tool_history", "prefill", "stream_options"}
+)
 _KEPT = ("name", "cache", "extra")
 _BARE = {"role", "text"}
 _WHOLE = {"role", "parts"}
@@ -35,6 +37,25 @@ def request_of(bindings: dict[str, Any], dialect: str) -> dict[str, Any]:
     if "response_format" in fields:
         _format(fields)
     return fields
+
+
+def inputs_of(bindings: dict[str, Any], dialect: str) -> dict[str, Any]:
+    """The fields of a request for embeddings: its texts, or its inputs of several parts, are the `input`."""
+    texts, inputs, lone = (bindings.pop(name, None) for name in ("texts", "inputs", "input_parts"))
+    if lone is not None:
+        inputs = [{"parts": lone}]
+    if "input" not in bindings and (texts is not None or inputs is not None):
+        given = texts if texts is not None else [_input(item) for item in inputs or ()]
+        bindings["input"] = [given] if isinstance(given, str) else given
+    return {k: v for k, v in bindings.items() if v is not None}
+
+
+def _input(item: dict[str, Any]) -> Any:
+    """One text, or its parts."""
+    parts = item.get("parts")
+    if parts is None:
+        return item.get("text") or ""
+    return parts[0]["text"] if len(parts) == 1 and parts[0].keys() == _TEXT else {"parts": parts}
 
 
 def _messages(bindings: dict[str, Any]) -> list[dict[str, Any]] | None:

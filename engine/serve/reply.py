@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from secrets import token_hex
 from typing import Any
-from uuid import uuid4
 
+from engine.call.media import vector_base64
 from engine.plan import Served
 from engine.serve.answer import MEDIA, Places, choice_view, native_usage, part_view
 from engine.types import Choice, Report, Response
@@ -13,7 +14,7 @@ from engine.types import Choice, Report, Response
 
 def random_id() -> str:
     """An id for a client that may send it back."""
-    return uuid4().hex
+    return token_hex(16)
 
 
 def write_reply(
@@ -31,8 +32,10 @@ def write_reply(
     dialect has no place for is a warning on `report`; content that would be lost raises UnsupportedError.
     """
     report = report if report is not None else Report()
-    places = Places(served, False, report)
     context = base_context(served, request, report, response.id or make_id(), response.model, response.created, now)
+    if served.operation != "chat":
+        return served.reply({**context, **_listed(response, context["request"]), "usage": native_usage(served, response.usage)})
+    places = Places(served, False, report)
     choices = [_choice(served, places, c, context["id"]) for c in response.choices or [Choice()]]
     context.update(choices[0], choices=choices, usage=native_usage(served, response.usage))
     if len(choices) > 1 and "choices" not in served.reads:
@@ -40,10 +43,24 @@ def write_reply(
     return served.reply(context)
 
 
+def _listed(response: Response, request: Mapping[str, Any]) -> dict[str, Any]:
+    """What operations without choices give, by name: vectors, models."""
+    models = [event.fields for event in response.outputs if event.kind == "model"]
+    encoded = request.get("encoding") == "base64"
+    embeddings = []
+    for event in response.outputs:
+        if event.kind == "embedding":
+            view = dict(event.fields)
+            if encoded:
+                view["base64"] = vector_base64(view["vector"], view.get("dtype"))
+            embeddings.append(view)
+    return {"models": models, "embeddings": embeddings}
+
+
 def _choice(served: Served, places: Places, choice: Choice, id: str) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
-    items = [p.native for p in choice.parts if p.type == "native" and isinstance(p.native, dict)]
-    whole = {item["id"] for item in items if isinstance(item.get("id"), str)}
+    items = [p.native for p in choice.parts if p.type == "native"]
+    whole = {item["id"] for item in items if isinstance(item, dict) and isinstance(item.get("id"), str)} if items else ()
     for part in choice.parts:
         if part.type in MEDIA and part.id in whole and "native" in served.writes:
             continue  # the native item it came with says it all
@@ -52,13 +69,13 @@ def _choice(served: Served, places: Places, choice: Choice, id: str) -> dict[str
         if fitting is not None:
             parts.append(fitting)
     finish = served.finish.get(choice.finish_reason or "stop")
-    citations = [c.to_dict() for c in choice.citations]
+    citations = [c.to_dict() for c in choice.citations] if choice.citations else None
     return choice_view(choice.index, parts, citations, finish, choice.logprobs)
 
 
 def item_id(id: str, number: int, type: str, own: str | None) -> str:
     """The stable name of a block: the id that its thinking has, else one made from the answer's."""
-    return own if type == "thinking" and own else f"{''.join(c for c in id if c.isalnum())[-24:]}{number:02x}"
+    return own if type == "thinking" and own else f"{''.join(filter(str.isalnum, id))[-24:]}{number:02x}"
 
 
 def base_context(
@@ -79,5 +96,9 @@ def base_context(
         "$report": report,
         "$dialects": served.plan.dialects,
         "$now": now,
-        "$uuid": lambda name=None: random_id(),
+        "$uuid": _uuid,
     }
+
+
+def _uuid(name: str | None = None) -> str:
+    return random_id()

@@ -21,7 +21,11 @@ from engine.types import Choice, Citation, Part, Response, Usage
 from engine.vocabulary import FINISH_REASONS
 
 CATALOG = Catalog()
-DIALECTS = [d for d in CATALOG.dialect_ids() if CATALOG.dialect(d).get("serve") is not None or d == "mistral"]  # type: ignore[union-attr]
+_NODES = {d: node for d in CATALOG.dialect_ids() if (node := CATALOG.dialect(d)) is not None}
+#: every dialect that is served
+SERVED = [d for d, node in _NODES.items() if (serve := node.get("serve")) is not None and serve.value is not None]
+#: conversations that are served
+DIALECTS = [d for d in _NODES if (d in SERVED or d == "mistral") and _NODES[d].value["operation"].value == "chat"]
 PROSE = ("text", "thinking", "refusal")
 #: dialects whose parts tables keep the order of different kinds; the others have one place per kind
 ORDERED = ("anthropic-messages", "gemini", "openai-responses", "bedrock-converse")

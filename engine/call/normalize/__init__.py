@@ -16,7 +16,7 @@ __all__ = ["names", "normalize"]
 _CHAT_ALIASES = frozenset(("max_completion_tokens", "thinking", "functions", "function_call", "extra"))
 _CHATS = frozenset(("chat", "count_tokens", "realtime"))
 #: names of request fields only the engine makes
-_MADE = frozenset(("system_plain", "has_tool_history", "prefill", "inputs", "chat_body"))
+_MADE = frozenset(("system_plain", "has_tool_history", "prefill", "inputs", "texts", "input_parts", "chat_body"))
 #: other words for the fields of the rest, and what they mean
 ALIASES: dict[str, dict[str, str]] = {
     "speech": {"input": "text", "response_format": "format"},

@@ -9,6 +9,7 @@ from engine.call.normalize.media import media
 from engine.call.normalize.parts import Notes, mapping_of, read_content, read_part
 from engine.call.normalize.views import dress_part, give_bytes
 from engine.errors import ConfigError, LimitError
+from engine.vocabulary import INPUT_TYPES
 
 INPUTS = 100_000  # texts of one request
 #: media field -> the kind of part it is; None: what the bytes are
@@ -22,6 +23,8 @@ _HOLDERS = {
     "upload_file": ("file",),
     "realtime": ("audio",),
 }
+#: words of several services for what a text is embedded for
+_INPUT_TYPES = {**{word: word for word in INPUT_TYPES}, "semantic_similarity": "similarity", "code_retrieval_query": "code_query"}
 _VIEWS = frozenset(("uri", "format", "text", "bytes", "arguments", "arguments_json", "json"))
 
 
@@ -99,6 +102,13 @@ def _embeddings(out: dict[str, Any], notes: Notes) -> None:
         text = "".join(p["text"] for p in parts if p["type"] == "text")
         inputs.append({"text": text or None, "parts": parts})
     out["inputs"] = inputs
+    if all(isinstance(item, str) for item in items):
+        out["texts"] = items
+    if len(inputs) == 1:
+        out["input_parts"] = inputs[0].get("parts")
+    said = out.get("input_type")
+    if isinstance(said, str):
+        out["input_type"] = _INPUT_TYPES.get(said.lower().removeprefix("search_").removeprefix("retrieval_"), said)
 
 
 def _rerank(out: dict[str, Any], notes: Notes) -> None:

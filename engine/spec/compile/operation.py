@@ -125,6 +125,9 @@ class _Operation:
         uploads = [(kind, self.calls.call(node, f"upload.{kind}")) for kind, node in (tree.get("upload") or _EMPTY).items()]
         errors = self._errors()
         error_names = self._error_queries(errors)
+        pages = {name: f"pages_{name}" for name, path in (tree.get("pages") or _EMPTY).items() if path.value is not None}
+        for name, query in pages.items():
+            self.queries.query(query, tree.value["pages"].value[name])
         stream = tree.get("stream")
         stream = stream if stream is not None and stream.is_map else None
         if stream is not None and any(present(stream, verb) for verb in vocabulary.VERBS):
@@ -151,6 +154,8 @@ class _Operation:
             upload=tuple((kind, make(functions)) for kind, make in uploads),
             wrap=functions.get("wrap"),
             batch_size=_whole(tree, "batch_size"),
+            pages={name: functions[query] for name, query in pages.items()},
+            chat_dialect=_text(tree, "chat_dialect"),
             response=functions.get("response"),
             stream=self._finish_stream(stream, functions),
             errors=self._finish_errors(errors, error_names, functions),

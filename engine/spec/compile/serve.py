@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from engine import plan, vocabulary
@@ -13,11 +14,13 @@ from engine.expr.template import Templates
 from engine.serve.accept import compile_accept
 from engine.spec.compile.call import Functions, present
 from engine.spec.compile.serve_auth import key_reader
+from engine.spec.compile.serve_names import CHOICE, ERROR, LISTS, STREAM, reply_names
 from engine.spec.node import Node
 from engine.spec.problem import Problems, nearest
-from engine.vocabulary import ANY, PARTS, Shape
+from engine.vocabulary import Shape
 
 RULES = {
+    "not-served": "Only chat, embeddings, count_tokens and list_models can be spoken as a server; remove the `serve` block.",
     "unread-output": "A reply of `serve` writes something that no map of the operation reads back.",
     "counter-without-path": "A usage counter is read with an expression that begins with no plain path, so none can be written.",
 }
@@ -44,30 +47,6 @@ _INNER = frozenset(("tool_result", "json", "native"))  # of requests only, or wr
 _CONTENT = {**{name: name for name in _PROSE}, "tool_calls": "tool_call"}
 
 
-def _names(words: str) -> dict[str, Shape]:
-    return dict.fromkeys(words.split(), ANY)
-
-
-_CHOICE = Shape(
-    {
-        **_names("index text thinking refusal finish logprobs"),
-        "parts": PARTS,
-        "tool_calls": PARTS,
-        "citations": Shape(item=Shape(dict.fromkeys(vocabulary.OUTPUTS["citation"][0], ANY))),
-    }
-)
-_ERROR = Shape({**_names("message code status param id model created"), "kind": Shape(values=tuple(KINDS))})
-_DELTA = Shape(_names("text signature redacted arguments_json url title start end source index"))
-#: names of a reply
-REPLY = Shape(
-    {
-        **(_CHOICE.fields or {}),
-        **_names("id model created usage"),
-        "choices": Shape(item=_CHOICE),
-        "request": vocabulary.CHAT,
-    }
-)
-STREAM = Shape({**(REPLY.fields or {}), "first": vocabulary.BOOL, "block": vocabulary.PART, "delta": _DELTA, "reply": ANY})
 _PATH = re.compile(r"\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*(?:$|\|\||&&)")
 _TOTALS = frozenset(("input_tokens", "output_tokens", "total_tokens"))  # finer counters may be ones only the provider knows
 _LISTED = re.compile(r"\s*[A-Za-z_][\w.]*\[")  # picked out of a list: read only, and no fault of the author's
@@ -116,7 +95,23 @@ def served(catalog: Any, dialect: str, provider: str | None) -> plan.Served:
         raise SpecError(problems.sorted(), provider=name)
     if made is None:
         raise UnsupportedError(f"{dialect} has no `serve`", provider=provider, operation=operation)
+    if made.accept is not None and forward is not None and forward.chat_dialect is not None:
+        return replace(made, accept=_conversation(made.accept, catalog.served(forward.chat_dialect)))
     return made
+
+
+def _conversation(accept: Callable[..., dict[str, Any]], chat: plan.Served) -> Callable[..., dict[str, Any]]:
+    """The reader of a body that holds what a chat would send: both say what is asked."""
+
+    def read(body: Any, report: Any = None) -> dict[str, Any]:
+        fields = accept(body, report)
+        inner = fields.pop("chat_body", None)
+        said = chat.accept(inner, report) if chat.accept is not None and inner.__class__ is dict else {}
+        extra = {**(fields.pop("extra", None) or {}), **(said.pop("extra", None) or {})}
+        model = fields.get("model") or said.get("model")
+        return {**fields, **said, **({"model": model} if model else {}), **({"extra": extra} if extra else {})}
+
+    return read
 
 
 class _Serving:
@@ -153,10 +148,14 @@ class _Serving:
             if not present(serve, key):
                 self.problems.error("missing-key", f"`serve` needs `{key}`", serve.key_mark or serve.mark)
                 return None
-        replies = self.templates(REPLY)
+        names = reply_names(self.forward.name)
+        if names is None:
+            self.problems.error("not-served", f"`{self.forward.name}` cannot be served yet", serve.key_mark or serve.mark)
+            return None
+        replies = self.templates(names)
         replies.template("reply", serve.value["reply"])
         self.unread(serve.value["reply"])
-        failures = self.templates(_ERROR, parts=False)
+        failures = self.templates(ERROR, parts=False)
         failures.template("error", serve.value["error"])
         if present(serve, "error_headers"):
             failures.template("error_headers", serve.value["error_headers"], "header")
@@ -250,12 +249,19 @@ class _Serving:
 
     def unread(self, reply: Node) -> None:
         """Report what a reply writes and no map reads back."""
+        if self.forward.name != "chat":
+            lists = {kind for name, (kind, _) in LISTS.items() if any(re.search(rf"\b{name}\b", text) for text in texts(reply))}
+            self.missing(lists, reply)
+            return
         told = {name: _CONTENT.get(name, _OUTPUTS.get(name)) for name in mentioned(reply)}
         kinds = {kind for kind in told.values() if kind} | {
             "media" if type in vocabulary.MEDIA_TYPES else type for type in self.writes(reply) if type not in _INNER
         }
-        known = set(_keys(self.tree.get("response")))
-        for kind in sorted(kinds - known):
+        self.missing(kinds, reply)
+
+    def missing(self, kinds: set[str], reply: Node) -> None:
+        """Report the kinds of output that `response` does not give."""
+        for kind in sorted(kinds - set(_keys(self.tree.get("response")))):
             message = f"the reply writes `{kind}`, which `response` does not read"
             self.problems.warn("unread-output", message, reply.key_mark or reply.mark)
 
@@ -343,7 +349,7 @@ def mentioned(*nodes: Node) -> set[str]:
     found: set[str] = set()
     holes = list(texts(*nodes))
     loops = {match[1] for text in holes if (match := _CHOICES.match(text))}
-    names: Collection[str] = _CHOICE.fields or ()
+    names: Collection[str] = CHOICE.fields or ()
     prefix = "|".join(re.escape(loop) + r"\." for loop in sorted(loops))
     pattern = re.compile(rf"(?<![\w.'])(?:{prefix})?({'|'.join(names)})(?![\w(':])")
     for text in holes:
