@@ -84,6 +84,7 @@ def _server(gateway: Gateway) -> _Server:
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,
         ws="none",
         lifespan="on",
         timeout_graceful_shutdown=int(config.drain),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from engine import errors
@@ -14,11 +16,14 @@ PROSE = ("text", "thinking", "refusal")
 MEDIA = frozenset(("image", "audio", "video", "document"))
 _FALLBACK = ("refusal", "json")  # written as text where they have no place
 _FIELDS = tuple(name for name in Part.__slots__ if name not in ("citations", "native", "dialect"))
+_fields = attrgetter(*_FIELDS)
+_COUNTERS = tuple(Usage.__slots__)
+_counters = attrgetter(*_COUNTERS)
 
 
 def part_view(part: Part, item_id: str, number: int) -> dict[str, Any]:
     """A part with the fields its templates may read. `item_id` names its block, `number` counts the parts."""
-    view: dict[str, Any] = {name: value for name in _FIELDS if (value := getattr(part, name)) is not None}
+    view: dict[str, Any] = {name: value for name, value in zip(_FIELDS, _fields(part), strict=True) if value is not None}
     view["item_id"], view["index"], view["number"] = item_id, number, number
     if part.citations:
         view["citations"] = [c.to_dict() for c in part.citations]
@@ -111,24 +116,36 @@ def choice_view(
     logprobs: Sequence[Any] | None = None,
 ) -> dict[str, Any]:
     """A choice: its parts in order, and the views that short wires write. `finish` is native."""
-    view: dict[str, Any] = {"index": index, "parts": parts, "finish": finish, "citations": citations or None}
-    for kind in PROSE:
-        texts = [part["text"] for part in parts if part["type"] == kind and part.get("text")]
-        view[kind] = "".join(texts) if texts else None
-    view["tool_calls"] = [part for part in parts if part["type"] == "tool_call" and not part.get("server")] or None
-    known = [item for item in logprobs or () if isinstance(item, dict) and "token" in item]
-    view["logprobs"] = known or None
-    return view
+    told: dict[str, list[str]] = {}
+    calls = []
+    for part in parts:
+        kind = part["type"]
+        if kind == "tool_call":
+            if not part.get("server"):
+                calls.append(part)
+        elif kind in PROSE and part.get("text"):
+            told.setdefault(kind, []).append(part["text"])
+    known = [item for item in logprobs if isinstance(item, dict) and "token" in item] if logprobs else None
+    return {
+        "index": index,
+        "parts": parts,
+        "finish": finish,
+        "citations": citations or None,
+        **{kind: "".join(told[kind]) if kind in told else None for kind in PROSE},
+        "tool_calls": calls or None,
+        "logprobs": known or None,
+    }
 
 
 def native_usage(served: Served, usage: Usage | Mapping[str, Any]) -> dict[str, Any]:
     """The native usage object: canonical counters at their paths, what a total includes subtracted again."""
-    found = usage.to_dict() if isinstance(usage, Usage) else {k: v for k, v in usage.items() if v is not None}
+    said = zip(_COUNTERS, _counters(usage), strict=True) if isinstance(usage, Usage) else usage.items()
+    found: dict[str, Any] = {name: str(value) if value.__class__ is Decimal else value for name, value in said if value is not None}
     given, made = found.get("input_tokens") or 0, found.get("output_tokens") or 0
     told = {**found, "input_tokens": given, "output_tokens": made, "total_tokens": given + made}
     for total, counters in served.plan.usage_totals.items():
-        others = sum(int(found.get(name) or 0) for name in counters if name != total)
         if total in counters:
+            others = sum([int(found.get(name) or 0) for name in counters if name != total])
             told[total] = max(0, told.get(total, 0) - others)
     out: dict[str, Any] = {}
     for counter, path in served.usage:
@@ -136,7 +153,8 @@ def native_usage(served: Served, usage: Usage | Mapping[str, Any]) -> dict[str, 
         if value is None:
             continue
         place = out
-        for step in path[:-1]:
-            place = place.setdefault(step, {})
+        if len(path) > 1:
+            for step in path[:-1]:
+                place = place.setdefault(step, {})
         place[path[-1]] = value
     return out

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine import errors
 from engine.catalog import Catalog
@@ -20,7 +20,7 @@ from engine.leaving import foreign
 from engine.operation import Operation
 from engine.serve.gateway.asked import Asked, asked, check_addresses, refused_by
 from engine.serve.gateway.config import Config
-from engine.serve.gateway.intake import Gone, Intake, Receive, Send, document, read_body
+from engine.serve.gateway.intake import Gone, Intake, Patience, Receive, Send, document, read_body
 from engine.serve.gateway.models import PATH, models
 from engine.serve.gateway.openapi import describe
 from engine.serve.gateway.routes import Routes
@@ -31,7 +31,14 @@ from engine.serve.reply import random_id
 from engine.settings import missing_credential
 
 _PAGES = ("/healthz", "/readyz", "/openapi.json")
-_KEPT = 1024  # targets whose operation is kept at hand
+_KEPT = 1024  # names and targets of models that are kept at hand
+
+
+class Bound(NamedTuple):
+    """The operation of a target, and the types of parts whose addresses the engine would fetch for it."""
+
+    operation: Operation
+    fetched: frozenset[str]
 
 
 class Gateway:
@@ -50,7 +57,9 @@ class Gateway:
             attempts=config.attempts,
         )
         self._routes: Routes | None = None
-        self._bound: dict[str, Operation] = {}
+        self._bound: dict[str, Bound] = {}
+        self._targets: dict[str, str] = {}
+        self._patience = Patience(config.slow)
         self._preparing: asyncio.Lock | None = None
 
     def prepare(self) -> Routes:
@@ -108,7 +117,7 @@ class Gateway:
             return
         place: Place | None = None
         try:
-            routes = await self._prepared()
+            routes = self._routes or await self._prepared()
             place = routes.find(intake.method, intake.path, intake.query)
             if self.draining:
                 raise Refused("unavailable", "this gateway is stopping", retry_after=1)
@@ -178,29 +187,27 @@ class Gateway:
 
     async def _call(self, intake: Intake, place: Place, receive: Receive, reply: _Reply) -> None:
         """Answer one call, and stop when its client goes away (RELIABILITY G9)."""
-        body = await read_body(intake, receive, self.config)
-        question = asked(place, document(body), self.config)
-        work = asyncio.ensure_future(self._answer(question, reply))
-        gone = asyncio.ensure_future(_left(receive))
+        body = await read_body(intake, receive, self.config, self._patience)
+        question = asked(place, document(body), self.config, self._target)
+        task = asyncio.current_task()
+        assert task is not None
+        watch = asyncio.ensure_future(_left(receive, task))
         try:
-            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            await self._answer(question, reply)
+        except asyncio.CancelledError:
+            if not watch.done() or watch.cancelled():
+                raise
+            task.uncancel()
         finally:
-            gone.cancel()
-            if not work.done():
-                work.cancel()
-            try:
-                await work
-            except asyncio.CancelledError:
-                if not gone.done() or gone.cancelled():
-                    raise
+            watch.cancel()
 
     async def _answer(self, question: Asked, reply: _Reply) -> None:
         operation: Operation | None = None
         problem: errors.Error
         try:
-            operation = await self._operation(question.target)
-            if not self.config.fetch:
-                check_addresses(question.fields, operation)
+            operation, fetched = self._bound.get(question.target) or await self._binding(question.target)
+            if fetched and not self.config.fetch:
+                check_addresses(question.fields, fetched)
             if question.stream:
                 dialect = operation.plan.dialect
                 await answer_streamed(self.client, question, dialect, self.config.errors, reply.begin, reply.write)
@@ -212,16 +219,24 @@ class Gateway:
         dialect = operation.plan.dialect if operation is not None else None
         await reply.whole(*failure(question.served, problem, id=reply.id, dialect=dialect, words=self.config.errors))
 
-    async def _operation(self, target: str) -> Operation:
-        found = self._bound.get(target)
+    def _target(self, name: str) -> str | None:
+        """The `provider/model` of a client's model name, or None if it is not offered."""
+        found = self._targets.get(name)
         if found is None:
-            try:
-                found = await asyncio.to_thread(self._bind, target)
-            except errors.Error as error:
-                raise refused_by(error) from None
+            found = self.config.target(name)
+            if found is not None:
+                if len(self._targets) >= _KEPT:
+                    self._targets.clear()
+                self._targets[name] = found
         return found
 
-    def _bind(self, target: str) -> Operation:
+    async def _binding(self, target: str) -> Bound:
+        try:
+            return await asyncio.to_thread(self._bind, target)
+        except errors.Error as error:
+            raise refused_by(error) from None
+
+    def _bind(self, target: str) -> Bound:
         """The operation of a target, compiled, with a credential to call it."""
         operation = self.client.operation(target)
         settings = self.config.providers.get(operation.provider) or {}
@@ -230,14 +245,16 @@ class Gateway:
             raise errors.ConfigError(missing, provider=operation.provider)
         if len(self._bound) >= _KEPT:
             self._bound.clear()
-        self._bound[target] = operation
-        return operation
+        fetched = operation.plan.inline | {kind for kind, _ in operation.plan.upload}
+        found = self._bound[target] = Bound(operation, fetched)
+        return found
 
 
-async def _left(receive: Receive) -> None:
-    """Ends when the client goes away."""
+async def _left(receive: Receive, task: asyncio.Task[Any]) -> None:
+    """Ends when the client goes away, and what is done for it ends with it."""
     while (await receive())["type"] != "http.disconnect":
         pass
+    task.cancel()
 
 
 class _Reply:
@@ -252,7 +269,7 @@ class _Reply:
 
     async def begin(self, status: int, headers: dict[str, str]) -> None:
         self.status = status
-        told = [(name.lower().encode("latin-1"), str(value).encode("latin-1")) for name, value in headers.items()]
+        told = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         told.append((b"x-request-id", self.id.encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": told})
 

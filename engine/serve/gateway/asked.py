@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import Error
-from engine.operation import Operation
 from engine.plan import Served
 from engine.serve.gateway.config import Config
 from engine.serve.gateway.wording import Refused
@@ -31,17 +30,19 @@ class Asked:
     report: Report = field(default_factory=Report, repr=False)
 
 
-def asked(place: Place, body: dict[str, Any], config: Config) -> Asked:
-    """The request in a body. Raises Refused for a model that is not offered and for one past a limit."""
+def asked(place: Place, body: dict[str, Any], config: Config, target_of: Callable[[str], str | None]) -> Asked:
+    """The request in a body; `target_of` knows the targets of models. Raises Refused for a model that is not offered and for a
+    request past a limit."""
     served, report = place.served, Report()
     assert served.accept is not None
-    fields = {**served.accept(body, report), **place.bound}
+    fields = served.accept(body, report)
+    fields.update(place.bound)
     for name in _OURS:
         fields.pop(name, None)
     model = fields.pop("model", None)
     if not isinstance(model, str) or not model:
         raise Refused("invalid_request", "the request names no model")
-    target = config.target(model) if len(model) <= _MODEL else None
+    target = target_of(model) if len(model) <= _MODEL else None
     if target is None:
         raise Refused("not_found", "this gateway does not offer the model that was asked for")
     messages = fields.get("messages")
@@ -85,11 +86,9 @@ def _holders(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 waiting += [v for k in ("parts", "content") if isinstance(v := item.get(k), list)]
 
 
-def check_addresses(fields: dict[str, Any], operation: Operation) -> None:
-    """Refuse addresses that the engine would have to fetch for this provider: it would do so from the operator's network."""
-    fetched = operation.plan.inline | {kind for kind, _ in operation.plan.upload}
-    if not fetched:
-        return
+def check_addresses(fields: dict[str, Any], fetched: frozenset[str]) -> None:
+    """Refuse addresses in parts of the types that the engine would have to fetch for this provider: it would do so from the
+    operator's network."""
     for holder in _holders(fields):
         if holder.get("type") in fetched:
             for url in (holder.get("url"), holder.get("uri")):

@@ -38,8 +38,8 @@ class Intake:
         raw = scope.get("raw_path")
         path = raw.partition(b"?")[0].decode("latin-1") if raw else quote(scope["path"], safe="/:@")
         text = scope.get("query_string") or b""
-        query = dict(parse_qsl(text.decode("latin-1"), keep_blank_values=True)) if len(text) <= MOST_QUERY else {}
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        query = dict(parse_qsl(text.decode("latin-1"), keep_blank_values=True)) if 0 < len(text) <= MOST_QUERY else {}
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}  # ASGI: in lower case
         return cls(scope["method"], path, query, headers)
 
     def from_here(self) -> bool:
@@ -49,7 +49,49 @@ class Intake:
         return loopback(host.hostname or "") and (origin is None or loopback(urlsplit(origin).hostname or ""))
 
 
-async def read_body(intake: Intake, receive: Receive, config: Config) -> bytes:
+class Patience:
+    """Ends the wait for bodies that stand still. One clock for all of them: a timer for each would cost more than its body."""
+
+    __slots__ = ("_late", "_looking", "_seconds", "_since")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._since: dict[asyncio.Task[Any], float] = {}
+        self._late: set[asyncio.Task[Any]] = set()
+        self._looking = False
+
+    async def next(self, receive: Receive) -> Message:
+        """The next message. Raises Refused if it does not come in time."""
+        task = asyncio.current_task()
+        assert task is not None
+        loop = asyncio.get_running_loop()
+        self._since[task] = loop.time()
+        if not self._looking:
+            self._looking = True
+            loop.call_later(self._seconds / 2, self._look, loop)
+        try:
+            return await receive()
+        except asyncio.CancelledError:
+            if task not in self._late:
+                raise
+            task.uncancel()
+        finally:
+            del self._since[task]
+            self._late.discard(task)
+        raise Refused("invalid_request", "the body of the request did not arrive in time", status=408)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        before = loop.time() - self._seconds
+        for task, since in self._since.items():
+            if since <= before and task not in self._late:
+                self._late.add(task)
+                task.cancel()
+        self._looking = bool(self._since)
+        if self._looking:
+            loop.call_later(self._seconds / 2, self._look, loop)
+
+
+async def read_body(intake: Intake, receive: Receive, config: Config, patience: Patience) -> bytes:
     """The whole body. Raises Refused past a limit, Gone if the client goes away before its end."""
     if intake.headers.get("content-encoding", "identity") != "identity":
         raise Refused("invalid_request", "send the body without a content-encoding", status=415)
@@ -59,20 +101,16 @@ async def read_body(intake: Intake, receive: Receive, config: Config) -> bytes:
     pieces: list[bytes] = []
     size = 0
     while True:
-        try:
-            async with asyncio.timeout(config.slow):
-                message = await receive()
-        except TimeoutError:
-            raise Refused("invalid_request", "the body of the request did not arrive in time", status=408) from None
+        message = await patience.next(receive)
         if message["type"] == "http.disconnect":
             raise Gone
         piece = message.get("body", b"")
         size += len(piece)
         if size > config.body:
             raise Refused("too_large", _too_large(config))
-        pieces.append(piece)
         if not message.get("more_body"):
-            return b"".join(pieces)
+            return b"".join((*pieces, piece)) if pieces else piece
+        pieces.append(piece)
 
 
 def _too_large(config: Config) -> str:

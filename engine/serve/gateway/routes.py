@@ -14,6 +14,9 @@ from engine.catalog import Catalog
 from engine.plan import Served
 from engine.serve.mounts import Mounts, Place
 
+_KEPT = 1024  # requests whose route is kept at hand
+_LONGEST = 256  # characters of the path of such a one
+
 
 class Routes:
     """The routes of one catalog, compiled when made."""
@@ -21,9 +24,22 @@ class Routes:
     def __init__(self, catalog: Catalog) -> None:
         self._roots = tuple(Mounts(catalog).roots())
         self._named = {served.dialect: (served, base) for served, base in self._roots}
+        self._found: dict[tuple[str, str], Place] = {}
 
     def find(self, method: str, path: str, query: Mapping[str, Any]) -> Place | None:
         """The wire and what the path says of the request, or None. `path` is still percent-encoded."""
+        if query:
+            return self._search(method, path, query)
+        place = self._found.get((method, path))
+        if place is None:
+            place = self._search(method, path, query)
+            if place is not None and len(path) <= _LONGEST:
+                if len(self._found) >= _KEPT:
+                    self._found.clear()
+                self._found[method, path] = place
+        return place
+
+    def _search(self, method: str, path: str, query: Mapping[str, Any]) -> Place | None:
         for served, base in self._roots:
             bound = _bound(served, method, path, base, query)
             if bound is not None:
