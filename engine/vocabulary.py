@@ -21,7 +21,7 @@ REPLIES = "json text binary jsonl http".split()
 VERBS = "get post put patch delete".split()
 PAYLOADS = "body form multipart binary xml jsonl".split()
 AUTH_SCHEMES = "bearer header query basic body sign any".split()
-SIGNERS = ["aws-sigv4"]
+SIGNERS = ["aws-sigv4", "oci-v1", "tencent-tc3", "volcengine-v4"]
 PART_TYPES = "text image audio video document thinking tool_call tool_result json refusal native".split()
 MEDIA_TYPES = "image audio video document".split()
 

@@ -72,14 +72,11 @@ def canonical_request(request: HttpRequest, payload: str, normalize: bool) -> tu
     """(the canonical request, the names of its signed headers)."""
     parts = urlsplit(request.url)
     headers = {k.lower(): " ".join(v.split()) for k, v in request.headers.items() if k.lower() not in _UNSIGNED}
-    if "host" not in headers:
-        host = parts.hostname or ""
-        host = f"[{host}]" if ":" in host else host
-        headers["host"] = host if parts.port in (None, _PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
+    headers.setdefault("host", host_of(request))
     names = ";".join(sorted(headers))
     lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
     path = _path(parts.path) if normalize else parts.path or "/"
-    return "\n".join((request.method.upper(), path, _query(parts.query), lines, names, payload)), names
+    return "\n".join((request.method.upper(), path, canonical_query(parts.query), lines, names, payload)), names
 
 
 def _path(path: str) -> str:
@@ -94,7 +91,16 @@ def _path(path: str) -> str:
     return quote("/" + "/".join(kept) + end, safe="/~")
 
 
-def _query(query: str) -> str:
+def host_of(request: HttpRequest) -> str:
+    """What the transport writes as `Host`: without the port that the scheme has anyway."""
+    parts = urlsplit(request.url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return host if parts.port in (None, _PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
+
+
+def canonical_query(query: str) -> str:
+    """The parameters sorted, percent-encoded as RFC 3986 says."""
     pairs = [pair.partition("=")[::2] for pair in query.split("&")] if query else []
     encoded = sorted((quote(unquote(k), safe="-_.~"), quote(unquote(v), safe="-_.~")) for k, v in pairs)
     return "&".join(f"{k}={v}" for k, v in encoded)
