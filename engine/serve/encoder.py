@@ -10,8 +10,8 @@ from engine.call.accumulate import MOST_CANDIDATES
 from engine.plan import Served, ServedStream, Template
 from engine.serve.answer import MEDIA, PROSE, Places, choice_view, complete_media, native_usage
 from engine.serve.blocks import Order, Piece
-from engine.serve.failure import error_fields
-from engine.serve.frames import Pattern, Recorder, Wire
+from engine.serve.failure import error_fields, event_error
+from engine.serve.frames import Pattern, Recorder, Run, Wire
 from engine.serve.reply import base_context, item_id, random_id
 from engine.types import Event, Report
 
@@ -66,14 +66,25 @@ class Encoder:
         self._begun: set[int] = set()  # choices that had a chunk
         self._citations: list[dict[str, Any]] = []
         self._held: tuple[int, dict[str, Any]] | None = None  # a medium whose native item may follow
+        self._run: Run | None = None
         self._early: list[dict[str, Any]] = []  # citations that came before any text
 
     def feed(self, events: Iterable[Event]) -> bytes:
         """The bytes of some more events. `error` ends the stream with an error frame, `end` ends it."""
+        run = self._run
         for event in events:
-            kind = event.kind
-            if kind not in _PIECES or self._held is not None or not self._more(kind, event.choice, event.fields):
-                self._event(kind, event.choice, event.fields)
+            kind, choice, fields = event.kind, event.choice, event.fields
+            if run is not None and kind == run.kind and choice == run.choice:
+                rest = fields.copy()
+                text = rest.pop(run.name, None)
+                if text.__class__ is str and text and rest == run.rest:
+                    run.keep(text)
+                    run.write(text)
+                    continue
+            if kind not in _PIECES or self._held is not None or not self._more(kind, choice, fields):
+                self._run = None
+                self._event(kind, choice, fields)
+            run = self._run
         return self._wire.drain()
 
     def end(self) -> bytes:
@@ -122,7 +133,7 @@ class Encoder:
             elif kind == "usage":
                 self._usage.update((k, v) for k, v in fields.items() if v is not None)
             elif kind == "error":
-                self._fail(_error(fields))
+                self._fail(event_error(fields))
             elif kind == "end":
                 self._end()
             elif choice and "choices" not in self.stream.reads:
@@ -252,6 +263,11 @@ class Encoder:
                 if piece.pattern is False:
                     return False
             self._wire.repeat(piece.pattern, text)
+            write = self._wire.repeater(piece.pattern)
+            if write is not None:
+                name = "arguments" if kind == "tool_call" else "text"
+                rest = {key: value for key, value in fields.items() if key != name}
+                self._run = Run(kind, choice, name, rest, piece.pieces.append, write)
         piece.pieces.append(text)
         return True
 
@@ -387,9 +403,3 @@ class Encoder:
         for frame in made if made.__class__ is list else (made,) if made is not None else ():
             for name, body in frame.items():
                 self._wire.put(name, body)
-
-
-def _error(fields: Mapping[str, Any]) -> errors.Error:
-    kind = fields.get("kind")
-    made = errors.for_kind(kind if kind in errors.KINDS else "server")
-    return made(str(fields.get("message") or ""), code=fields.get("code"), param=fields.get("param"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from engine import errors
@@ -36,3 +37,10 @@ def write_failure(
     if error.retry_after is not None:
         headers["retry-after"] = str(max(0, math.ceil(error.retry_after)))
     return int(fields["status"]), headers, dumps(served.error(fields))
+
+
+def event_error(fields: Mapping[str, Any]) -> errors.Error:
+    """The error that a canonical `error` event tells of."""
+    kind = fields.get("kind")
+    made = errors.for_kind(kind if kind in errors.KINDS else "server")
+    return made(str(fields.get("message") or ""), code=fields.get("code"), param=fields.get("param"))

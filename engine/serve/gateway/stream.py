@@ -24,7 +24,7 @@ WARNINGS = 1000  # characters of the header that tells what was dropped
 
 async def answer_whole(client: AsyncClient, asked: Asked, begin: Begin, write: Write) -> None:
     """One call, one body. Errors leave before anything was written."""
-    response = await client.chat(asked.target, **asked.fields)
+    response = await client.call(asked.served.operation, asked.target, **asked.fields)
     body = dumps(write_reply(asked.served, response, asked.request, now=time.time(), report=asked.report))
     headers = {"content-type": "application/json", "content-length": str(len(body))}
     await begin(200, {**headers, **warned([*asked.report.warnings, *response.warnings])})
@@ -49,8 +49,10 @@ async def answer_streamed(client: AsyncClient, asked: Asked, dialect: str | None
     async with client.chat.stream(asked.target, **asked.fields) as stream:
         try:
             async for event in stream:
-                # an error event is left out: the stream raises it next, complete and masked
-                data = encoder.feed(e for e in (event, *stream.arrived()) if e.kind != "error")
+                events = [event, *stream.arrived()]
+                if events[-1].kind == "error":
+                    events.pop()  # the stream raises it next, complete and masked
+                data = encoder.feed(events)
                 if data and not ended:
                     ended = encoder.ended
                     await out(data, not ended)
