@@ -14,8 +14,6 @@ import sdk_matrix
 
 PYTHON = os.environ.get("LLMKIT_SDK_PYTHON")
 pytestmark = pytest.mark.skipif(not PYTHON, reason="LLMKIT_SDK_PYTHON names no Python with the client libraries")
-#: (library, case) that the dialect's file cannot read yet
-OPEN: set[tuple[str, str]] = {("gemini", "second")}
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +26,7 @@ def rows() -> list[dict[str, Any]]:
 def test_every_cell_passes(sdk: str, rows: list[dict[str, Any]]) -> None:
     mine = [row for row in rows if row["sdk"] == sdk]
     assert not [row["missing"] for row in mine if "missing" in row]
-    wrong = [
-        f"{row['case']} {'streamed' if row['stream'] else 'whole'}: {row['why']}"
-        for row in mine
-        if row.get("ok") is False and (sdk, row["case"]) not in OPEN
-    ]
+    wrong = [f"{row['case']} {'streamed' if row['stream'] else 'whole'}: {row['why']}" for row in mine if row.get("ok") is False]
     assert not wrong
     assert sum(row.get("ok") is True for row in mine) >= 20
 

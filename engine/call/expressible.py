@@ -65,13 +65,23 @@ def _drop(plan: OperationPlan, context: dict[str, Any], report: Report, policy: 
 
 
 def check_parts(plan: OperationPlan, context: Mapping[str, Any], report: Report) -> None:
-    """Refuse content that no template reads; thinking is dropped with a warning (SERVE.md 5, 17)."""
+    """Refuse content that no template reads; thinking, names and marks of failure are dropped with a warning (SERVE.md 5, 17)."""
     messages = context.get("messages")
     if not isinstance(messages, list):
         return
-    known = plan.part_types
+    known, reads = plan.part_types, plan.part_reads
+    if "strict" not in reads and any(tool.get("strict") for tool in context.get("tools") or ()):
+        _lost(context, report, "the strictness of tools was dropped: it has no place in this request")
+    if "$plain" in context:  # nothing but bare texts
+        return
     for message in messages:
-        if message.__class__ is not dict or message.get("plain"):
+        if message.__class__ is not dict:
+            continue
+        if "name" in message and "message.name" not in reads:
+            _lost(context, report, f"the name of a message ({message['name']!s:.64}) was dropped: it has no place in this request")
+        if message.get("is_error") and "is_error" not in reads:
+            _lost(context, report, "that a tool failed was dropped: its result has no place for it in this request")
+        if message.get("plain"):
             continue
         for part in message.get("parts") or ():
             kind = part.get("type")
@@ -82,6 +92,15 @@ def check_parts(plan: OperationPlan, context: Mapping[str, Any], report: Report)
                     _once(report, "thinking of earlier turns was dropped: it has no place in this request")
             elif kind in MEDIA_TYPES:
                 raise UnsupportedError(f"{plan.provider} cannot express {_article(kind)} {kind} part")
+
+
+def _lost(context: Mapping[str, Any], report: Report, text: str) -> None:
+    """Something that was said beside the content stays behind."""
+    policy = context.get("$unsupported")
+    if policy == "error":
+        raise UnsupportedError(text)
+    if policy != "ignore":
+        _once(report, text)
 
 
 def _once(report: Report, text: str) -> None:

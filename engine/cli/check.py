@@ -8,12 +8,17 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.catalog import BUILTIN, Catalog
+from engine.check import Findings
 from engine.check import check as run_check
 from engine.errors import ConfigError, NotFoundError
 from engine.spec.problem import Problems, nearest
 from engine.spec.report import format_problems
+
+if TYPE_CHECKING:
+    from engine.laws.prove import Proof
 
 _KINDS = ("dialects", "providers", "models")
 
@@ -35,14 +40,30 @@ def check(arguments: argparse.Namespace) -> int:
         chosen = sorted(dict.fromkeys(chosen), key=lambda found: _KINDS.index(found[0]))
     cache = None if arguments.no_cache else _cache_folder()
     findings = run_check(catalog, chosen, examples=not arguments.no_examples, cache=cache, progress=_progress())
+    laws = _laws(catalog, chosen, findings, arguments) if arguments.laws else None
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     text = format_problems(findings.problems, lambda f: catalog.text(f) or _source(f), form=arguments.format, color=color)
     if text:
         print(text)
-    print(findings.summary(), file=sys.stdout if arguments.format == "text" else sys.stderr)
+    for line in (findings.summary(), *([laws.summary()] if laws else ())):
+        print(line, file=sys.stdout if arguments.format == "text" else sys.stderr)
     return 1 if findings.errors else 0
+
+
+def _laws(catalog: Catalog, chosen: list[tuple[str, str]] | None, findings: Findings, arguments: argparse.Namespace) -> Proof:
+    """Try the laws on every chosen file that the check has found sound; what does not hold is a finding like any other."""
+    from engine.laws.prove import prove
+
+    if arguments.count < 1:
+        raise ConfigError("--count is at least 1")
+    wrong = {p.mark.file for p in findings.problems if p.severity == "error"}
+    ids = chosen if chosen is not None else [(kind, id) for kind in _KINDS for id in sorted(catalog.files.entries[kind])]
+    sound = [(kind, id) for kind, id in ids if (path := catalog.path(kind, id)) is None or catalog.label(path) not in wrong]
+    proof = prove(catalog, sound, count=arguments.count, seed=arguments.seed, progress=_progress())
+    findings.problems += proof.problems
+    return proof
 
 
 def explain(arguments: argparse.Namespace) -> int:

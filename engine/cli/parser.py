@@ -83,6 +83,9 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--format", choices=["text", "json", "github"], default="text")
     check.add_argument("--no-examples", action="store_true", help="skip step 6")
     check.add_argument("--no-cache", action="store_true", help="run examples even if the same bytes passed before")
+    check.add_argument("--laws", action="store_true", help="also try random values in both directions of what is served")
+    check.add_argument("--count", type=int, default=100, metavar="N", help="checks of each law on each file (default 100)")
+    check.add_argument("--seed", type=int, default=0, metavar="N", help="other random values; the same seed tries the same")
 
     explain = command("explain", "check.explain", "explain a rule of `llmkit check`")
     explain.add_argument("rule", nargs="?", help="name in brackets of a message; all rules when absent")

@@ -105,6 +105,8 @@ def _read(message: Any, out: list[dict[str, Any]], notes: Notes) -> None:
                 run.append(part)
         if run:
             out.append(_dressed(message, role, run, notes))
+        elif message.get("extra") and parts[0]["type"] == "tool_result":
+            out[-len(parts)]["turn_extra"] = message["extra"]  # what came with the turn is not that of one result
 
 
 def _unknown_role(named: Any, message: Mapping[str, Any]) -> str:

@@ -58,6 +58,8 @@ def _dress_tool(message: dict[str, Any], part: dict[str, Any]) -> None:
     for key in ("cache", "extra"):
         if key in part:
             message[key] = part[key]
+    if "turn_extra" in message:
+        message["extra"] = {**message["turn_extra"], **message.get("extra", {})}
 
 
 def dress_part(part: dict[str, Any], reads: frozenset[str], depth: int = 0) -> None:
@@ -139,7 +141,8 @@ def turns_of(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list
         elif role == "tool":
             role = "user"
             if role != side:
-                add({"role": role, "parts": message["parts"], "text": None, "plain": False})
+                turn = {"role": role, "parts": message["parts"], "text": None, "plain": False}
+                add({**turn, "extra": message["turn_extra"]} if "turn_extra" in message else turn)
                 side = role
                 continue
         else:  # native
@@ -154,7 +157,7 @@ def turns_of(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list
             "text": f"{last['text']}\n\n{text}" if last["text"] and text else last["text"] or text,
             "plain": False,
         }
-        extra = {**last.get("extra", {}), **(message.get("extra", {}) if message["role"] != "tool" else {})}
+        extra = {**last.get("extra", {}), **message.get("extra" if message["role"] != "tool" else "turn_extra", {})}
         if extra:
             joined["extra"] = extra
         turns[-1] = joined

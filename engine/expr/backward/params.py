@@ -56,7 +56,9 @@ class Parameters(PartTables):
         table = child.get("table") if child.is_map else None
         words = [(v.plain(), k) for k, v in table.items()] if table is not None else []
         changed = {k for _, k in words}
-        words = [(v, k) for v, k in words if v not in changed or v.__class__ is not str or v == k]
+        # a word that is written as itself comes first
+        own = set(self.names[name].values or ()) if name in self.names else set()
+        words = [(v, k) for v, k in words if v.__class__ is not str or v == k or v not in changed | own]
         pattern = None
         if child.is_map and child.get("value") is not None:
             pattern = self.build([Place(child.value["value"], {})])

@@ -14,7 +14,7 @@ from engine.expr.template.names import Scope, display
 from engine.expr.template.parse import ExpressionError, Tree, parse_expression
 from engine.spec.node import Node
 from engine.spec.problem import nearest
-from engine.vocabulary import ANY, Shape
+from engine.vocabulary import ANY, MESSAGE, Shape
 
 _CLASSES: dict[str, tuple[type, ...]] = {"string": (str,), "mapping": (dict,), "sequence": (list,), "number": (int, float)}
 _COMPARE: dict[str, Callable[[], ast.cmpop]] = {"eq": ast.Eq, "ne": ast.NotEq}
@@ -97,7 +97,7 @@ class Expressions(Invocations):
                 self.problem("unknown-field", f"no field `{field}` here", field, nearest(field, base.shape.fields))
                 return nothing()
             shape = found
-            self.part_reads.add(field)
+            self.part_reads.add("message.name" if field == "name" and base.shape is MESSAGE else field)
         path = f"{base.path}.{field}" if base.path else None
         if path:
             self.paths.add(path)

@@ -11,7 +11,7 @@ from engine.expr.function import Unit, load
 from engine.expr.template.frame import Frame, Helpers, Value
 from engine.spec.node import Mark, Node
 from engine.spec.problem import Problems
-from engine.vocabulary import ANY, Shape
+from engine.vocabulary import ANY, MESSAGE, Shape
 
 Scope = Mapping[str, Value]
 
@@ -86,6 +86,8 @@ class Names:
         for shape in (value.shape, value.shape.item):
             if shape is not None and shape.fields is not None:
                 self.part_reads.update(shape.fields)
+                if shape is MESSAGE:
+                    self.part_reads.add("message.name")
 
 
 def display(value: Any) -> ast.expr:

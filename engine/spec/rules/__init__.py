@@ -56,6 +56,7 @@ _REPORTERS = (
     "engine.expr.query",
     "engine.expr.template.rules",
     "engine.expr.backward",
+    "engine.laws",
     "engine.spec.rules",
 )
 
