@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Pending", "attach"]
 
+#: operations whose counters nobody bills
+_FREE = frozenset(("count_tokens", "list_models"))
+
 #: fields of a request that rates may depend on, outside of chat
 _OPTIONS = ("size", "quality", "resolution", "steps", "search_context_size")
 
@@ -62,6 +65,8 @@ def _restored(made: dict[str, Any]) -> Pending:
 
 def attach(response: Response, report: Report, desk: Desk, operation: Operation, context: Mapping[str, Any], at: float) -> None:
     """Let an answer's `cost` and its report's `price_lines` and `price_note` be what the call comes to, once they are read."""
+    if operation.name in _FREE:
+        return
     options = None if operation.name == "chat" else {key: context[key] for key in _OPTIONS if context.get(key) is not None}
     pending = Pending(desk, operation, response.usage, context.get("service_tier"), at, options)
     response._pending = report._pending = pending

@@ -219,9 +219,9 @@ def page_text(text: str) -> str:
 
 
 def _kind(own: Errors, status: int | None, code: str | None, type: str | None, message: str, stated: int | None) -> str:
-    for name in (code, type):
-        if name is not None and name in own.kinds:
-            return own.kinds[name]
+    found = next((own.kinds[name] for name in (code, type) if name is not None and name in own.kinds), None)
+    if found is not None and found != "invalid_request":  # a word for every bad request is told closer by its message
+        return found
     by_status = own.kinds.get(str(status)) or (status_kind(status) if status is not None else None)
     text = f"{message} {code or ''} {type or ''}".lower()
     for kind, phrases in own.phrases.items():
@@ -230,6 +230,8 @@ def _kind(own: Errors, status: int | None, code: str | None, type: str | None, m
     for kind, statuses, phrases in _PHRASES:
         if status in statuses and any(p in text for p in phrases):
             return kind
+    if found is not None:
+        return found
     if by_status is not None:
         return by_status
     for name in (code, type):

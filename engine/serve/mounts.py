@@ -77,6 +77,10 @@ class Mounts:
             if self._roots is None:
                 found = []
                 for id in self.catalog.dialect_ids():
+                    node = self.catalog.dialect(id)
+                    operation = node.get("operation") if node is not None else None
+                    if operation is not None and operation.value != self.operation:
+                        continue
                     try:
                         served = self.catalog.served(id)
                     except UnsupportedError:

@@ -21,7 +21,7 @@ from engine.operation import Operation
 from engine.serve.gateway.asked import Asked, asked, check_addresses, refused_by
 from engine.serve.gateway.config import Config
 from engine.serve.gateway.intake import Gone, Intake, Patience, Receive, Send, document, read_body
-from engine.serve.gateway.models import PATH, models
+from engine.serve.gateway.models import PATH, listed, models
 from engine.serve.gateway.openapi import describe
 from engine.serve.gateway.routes import Routes
 from engine.serve.gateway.stream import answer_streamed, answer_whole
@@ -57,7 +57,7 @@ class Gateway:
             attempts=config.attempts,
         )
         self._routes: Routes | None = None
-        self._bound: dict[str, Bound] = {}
+        self._bound: dict[tuple[str, str], Bound] = {}  # by operation and target
         self._targets: dict[str, str] = {}
         self._patience = Patience(config.slow)
         self._preparing: asyncio.Lock | None = None
@@ -68,7 +68,7 @@ class Gateway:
             routes = Routes(self._catalog)
             for target in self.config.aliases.values():
                 if "*" not in target:
-                    self._bind(target)
+                    self._bind("chat", target)
             self._routes = routes
         return self._routes
 
@@ -125,6 +125,9 @@ class Gateway:
             if place is None:
                 await reply.whole(*self._list(intake, routes))
                 return
+            if place.served.operation == "list_models":
+                await reply.whole(200, {"content-type": "application/json"}, listed(self.config, place.served))
+                return
             if self.running >= self.config.concurrency:
                 raise Refused("overloaded", "this gateway is at its limit", retry_after=1)
             self.running += 1
@@ -175,10 +178,10 @@ class Gateway:
     def _list(self, intake: Intake, routes: Routes) -> tuple[int, dict[str, str], bytes]:
         """The page of models. Raises Refused for any other path."""
         listing = intake.path == PATH or intake.path.startswith(f"{PATH}/")
-        listed = models(self.config, intake.path) if listing and intake.method == "GET" else None
-        if listed is None:
+        found = models(self.config, intake.path) if listing and intake.method == "GET" else None
+        if found is None:
             raise self._nowhere(intake, routes)
-        return 200, {"content-type": "application/json"}, listed
+        return 200, {"content-type": "application/json"}, found
 
     def _nowhere(self, intake: Intake, routes: Routes) -> Refused:
         if intake.method != "POST" and routes.find("POST", intake.path, intake.query) is not None:
@@ -205,7 +208,8 @@ class Gateway:
         operation: Operation | None = None
         problem: errors.Error
         try:
-            operation, fetched = self._bound.get(question.target) or await self._binding(question.target)
+            wanted = (question.served.operation, question.target)
+            operation, fetched = self._bound.get(wanted) or await self._binding(*wanted)
             if fetched and not self.config.fetch:
                 check_addresses(question.fields, fetched)
             if question.stream:
@@ -230,15 +234,15 @@ class Gateway:
                 self._targets[name] = found
         return found
 
-    async def _binding(self, target: str) -> Bound:
+    async def _binding(self, name: str, target: str) -> Bound:
         try:
-            return await asyncio.to_thread(self._bind, target)
+            return await asyncio.to_thread(self._bind, name, target)
         except errors.Error as error:
             raise refused_by(error) from None
 
-    def _bind(self, target: str) -> Bound:
-        """The operation of a target, compiled, with a credential to call it."""
-        operation = self.client.operation(target)
+    def _bind(self, name: str, target: str) -> Bound:
+        """An operation of a target, compiled, with a credential to call it."""
+        operation = self.client.operation(target, name)
         settings = self.config.providers.get(operation.provider) or {}
         missing = missing_credential(operation.who, operation.plan.auth, operation.secrets, "base_url" in settings)
         if missing is not None:
@@ -246,7 +250,7 @@ class Gateway:
         if len(self._bound) >= _KEPT:
             self._bound.clear()
         fetched = operation.plan.inline | {kind for kind, _ in operation.plan.upload}
-        found = self._bound[target] = Bound(operation, fetched)
+        found = self._bound[name, target] = Bound(operation, fetched)
         return found
 
 

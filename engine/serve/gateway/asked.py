@@ -45,11 +45,14 @@ def asked(place: Place, body: dict[str, Any], config: Config, target_of: Callabl
     target = target_of(model) if len(model) <= _MODEL else None
     if target is None:
         raise Refused("not_found", "this gateway does not offer the model that was asked for")
-    messages = fields.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise Refused("invalid_request", "the request has no messages")
-    if len(messages) > config.messages:
-        raise Refused("too_large", f"a request has at most {config.messages:,} messages")
+    name = "input" if served.operation == "embeddings" else "messages"
+    content = fields.get(name)
+    if name == "input" and isinstance(content, str) and content:
+        content = fields[name] = [content]
+    if not isinstance(content, list) or not content:
+        raise Refused("invalid_request", f"the request has no {name}")
+    if len(content) > config.messages:
+        raise Refused("too_large", f"a request has at most {config.messages:,} {'inputs' if name == 'input' else name}")
     stream = fields.pop("stream", None) is True
     if stream and served.stream is None:
         raise Refused("unsupported", "this path has no streamed answers")

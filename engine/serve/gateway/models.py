@@ -6,7 +6,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from engine.call.json import dumps
+from engine.plan import Served
 from engine.serve.gateway.config import Config
+from engine.serve.reply import write_reply
+from engine.types import Event, Response
 
 PATH = "/v1/models"
 
@@ -19,6 +22,13 @@ def models(config: Config, path: str) -> bytes | None:
         return dumps({"object": "list", "data": listed, "has_more": False, **ends})
     name = unquote(path.removeprefix(f"{PATH}/"))
     return dumps(_model(name)) if config.target(name) is not None else None
+
+
+def listed(config: Config, served: Served) -> bytes:
+    """The same list as one dialect writes it."""
+    names = [name for name in config.aliases if not name.endswith("*")]
+    response = Response(outputs=[Event("model", {"id": name, "name": name, "owner": "llmkit"}) for name in names])
+    return dumps(write_reply(served, response))
 
 
 def _model(name: str) -> dict[str, Any]:

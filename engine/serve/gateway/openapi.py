@@ -29,6 +29,8 @@ def describe(routes: Routes, keyed: bool) -> bytes:
                 "default": {"description": f"an error as {served.dialect} words it"},
             },
         }
+        if verb == "GET":
+            del operation["requestBody"]
         if keyed:
             operation["security"] = [{"key": []}]
         if "{model}" in path:

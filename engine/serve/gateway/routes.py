@@ -12,17 +12,21 @@ from urllib.parse import unquote
 
 from engine.catalog import Catalog
 from engine.plan import Served
+from engine.serve.gateway.models import PATH
 from engine.serve.mounts import Mounts, Place
 
 _KEPT = 1024  # requests whose route is kept at hand
 _LONGEST = 256  # characters of the path of such a one
 
 
+OPERATIONS = ("chat", "embeddings", "count_tokens", "list_models")
+
+
 class Routes:
     """The routes of one catalog, compiled when made."""
 
     def __init__(self, catalog: Catalog) -> None:
-        self._roots = tuple(Mounts(catalog).roots())
+        self._roots = tuple(root for operation in OPERATIONS for root in Mounts(catalog, operation).roots())
         self._named = {served.dialect: (served, base) for served, base in self._roots}
         self._found: dict[tuple[str, str], Place] = {}
 
@@ -40,7 +44,7 @@ class Routes:
         return place
 
     def _search(self, method: str, path: str, query: Mapping[str, Any]) -> Place | None:
-        for served, base in self._roots:
+        for served, base in self._roots if path != PATH else ():
             bound = _bound(served, method, path, base, query)
             if bound is not None:
                 return Place(served, bound)
@@ -56,7 +60,7 @@ class Routes:
 
     def paths(self) -> Iterator[tuple[str, str, Served]]:
         """(method, path with `{model}` in place of a model, the wire) of every route."""
-        seen: set[tuple[str, str]] = set()
+        seen: set[tuple[str, str]] = {("GET", PATH)}  # one list in the shape of several
         for served, base in self._roots:
             for path in _written(served):
                 verb, whole = served.plan.call.verb, f"{base}{path}"

@@ -88,6 +88,8 @@ def served(catalog: Any, dialect: str, provider: str | None) -> plan.Served:
     tree, chain = operation_tree(catalog, root, operation, (), problems)
     if tree is None or dialect not in chain:
         raise UnsupportedError(f"{name} does not speak {dialect} for {operation}", provider=provider, operation=operation)
+    if not present(tree, "serve"):  # nothing need be compiled to say so
+        raise UnsupportedError(f"{dialect} has no `serve`", provider=provider, operation=operation)
     who = provider_plan(name, root, problems)
     forward = compile_operation(who, root, operation, tree, chain, problems, catalog.maps)
     made = compile_served(dialect, forward, tree, problems) if forward is not None else None
