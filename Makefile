@@ -8,7 +8,7 @@ SDKS   := .venv-sdks
 SHARED ?= ../shared
 JOBS   ?= 2
 
-.PHONY: demo test check format replay wire faults sdk-matrix docs bench clean
+.PHONY: demo test check format replay wire faults laws sdk-matrix docs bench clean
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -58,6 +58,13 @@ wire: $(SDKS)/.ready
 ROUNDS ?= 100
 faults: $(VENV)/.test
 	$(BIN)/python tools/faults.py --shared $(SHARED) --rounds $(ROUNDS)
+
+# the four laws of both directions on every served conversation: COUNT random checks of each law, spread over them
+COUNT ?= 100000
+SEED  ?= 1
+SERVED := anthropic-messages bedrock-converse cohere-v2 gemini mistral ollama openai-chat openai-responses
+laws: $(VENV)/.run
+	$(BIN)/llmkit check --laws --count $$(( $(COUNT) / $(words $(SERVED)) )) --seed $(SEED) $(SERVED:%=catalog/dialects/%.yaml)
 
 # official client libraries, unmodified, each against the simulator on its own dialect
 sdk-matrix: $(SDKS)/.ready

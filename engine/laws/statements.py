@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
@@ -92,7 +93,7 @@ def _there_and_back(subject: Subject, sample: Sample) -> Difference | None:
         return Difference(*found, side="request")
     if report.warnings:
         return None
-    expected, got = said_of_request(sample, fields, report, "signature" in subject.operation.plan.part_reads)
+    expected, got = said_of_request(sample, fields, report, subject.signed)
     found = difference(expected, got)
     return Difference(*found, side="request") if found is not None else None
 
@@ -164,6 +165,8 @@ def _places(body: dict[str, Any]) -> list[dict[str, Any]]:
 def _respelt(subject: Subject, body: dict[str, Any]) -> dict[str, Any]:
     """The same body in another accepted spelling."""
     out = {dict(subject.renamed).get(key, key): value for key, value in body.items()}
+    if subject.either:
+        out = {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", key): value for key, value in out.items()}
     out["xnothing"] = None
     return out
 

@@ -23,6 +23,7 @@ class Subject:
     operation: Operation
     served: Served
     tree: Node
+    signed: bool = False  # thinking has a place for its signature; elsewhere a signature means nothing
     either: bool = False  # keys may be written with underscores too
     renamed: tuple[tuple[str, str], ...] = field(default=())  # top-level native name -> another that is accepted
 
@@ -63,7 +64,20 @@ def _serves(tree: Node) -> bool:
 def _subject(name: str, operation: Operation, served: Served, tree: Node) -> Subject:
     operation.clock, operation.uuid = _frozen, _fixed
     spelling = tree.get("serve", "accept", "spelling")
-    return Subject(name, operation, served, tree, spelling is not None and spelling.value == "either", tuple(_renamed(tree)))
+    either = spelling is not None and spelling.value == "either"
+    signed = any(_signs(tree.get(key)) for key in ("body", "parts"))
+    return Subject(name, operation, served, tree, signed, either, tuple(_renamed(tree)))
+
+
+def _signs(node: Node | None, thinking: bool = False) -> bool:
+    """Whether what is written of thinking has a signature in it."""
+    if node is None:
+        return False
+    if node.is_list:
+        return any(_signs(child, thinking) for child in node.value)
+    if node.is_map:
+        return any(_signs(child, thinking or "thinking" in key.split(" | ")) for key, child in node.items())
+    return thinking and isinstance(node.value, str) and ".signature" in node.value
 
 
 def _frozen() -> float:
