@@ -47,8 +47,9 @@ def _config(arguments: argparse.Namespace) -> Config:
 
 
 def _who(config: Config) -> str:
-    if config.keys:
-        return f"{len(config.keys)} client key{'s' if len(config.keys) != 1 else ''}"
+    if config.guarded:
+        count = len(config.keys) + len(config.signers)
+        return f"{count} client key{'s' if count != 1 else ''}"
     return "no client keys: programs of this machine only"
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from typing import Any, NamedTuple
 
 from engine import errors
@@ -24,6 +25,7 @@ from engine.serve.gateway.intake import Gone, Intake, Patience, Receive, Send, d
 from engine.serve.gateway.models import PATH, listed, models
 from engine.serve.gateway.openapi import describe
 from engine.serve.gateway.routes import Routes
+from engine.serve.gateway.signers import SCHEME, Proof
 from engine.serve.gateway.stream import answer_streamed, answer_whole
 from engine.serve.gateway.wording import Refused, failure, plain, refusal
 from engine.serve.mounts import Place
@@ -121,7 +123,7 @@ class Gateway:
             place = routes.find(intake.method, intake.path, intake.query)
             if self.draining:
                 raise Refused("unavailable", "this gateway is stopping", retry_after=1)
-            self._admit(intake, place)
+            proof = self._admit(intake, place)
             if place is None:
                 await reply.whole(*self._list(intake, routes))
                 return
@@ -132,7 +134,7 @@ class Gateway:
                 raise Refused("overloaded", "this gateway is at its limit", retry_after=1)
             self.running += 1
             try:
-                await self._call(intake, place, receive, reply)
+                await self._call(intake, place, receive, reply, proof)
             finally:
                 self.running -= 1
         except Gone:
@@ -155,25 +157,28 @@ class Gateway:
             return 200, {"content-type": "application/json"}, b'{"status":"ready"}'
         if self._routes is None:
             return plain(503, "unavailable", "this gateway is starting")
-        return 200, {"content-type": "application/json"}, describe(self._routes, bool(self.config.keys))
+        return 200, {"content-type": "application/json"}, describe(self._routes, self.config.guarded)
 
-    def _admit(self, intake: Intake, place: Place | None) -> None:
-        """Refuse who may not call. A key stands where the dialect has it; where no dialect is known, at a bearer's place."""
-        if not self.config.keys:
+    def _admit(self, intake: Intake, place: Place | None) -> Proof | None:
+        """Refuse who may not call. A key stands where the dialect has it; where no dialect is known, at a bearer's place.
+        A signature is checked with the body: what it gives is for that."""
+        config = self.config
+        if not config.guarded:
             if not intake.from_here():
                 raise Refused("permission", "without keys this gateway answers programs of its own machine only")
-            return
+            return None
         authorization = intake.headers.get("authorization", "")
         if place is None:
             key = authorization.partition(" ")[2].strip() or intake.headers.get("x-api-key")
+        elif place.served.signature is not None and "Credential=" in authorization:
+            if place.served.signature == SCHEME and config.signers:
+                return config.signers.proof(intake, time.time())
+            raise Refused("authentication", "signed requests are not accepted here: send a key of this gateway as a bearer token")
         else:
             key = place.served.key(intake.headers, intake.query)
-            if key and place.served.signature is not None and "Credential=" in authorization:
-                raise Refused(
-                    "authentication", "signed requests are not accepted here: send a key of this gateway as a bearer token"
-                )
-        if not self.config.keys.known(key):
+        if not config.keys.known(key):
             raise Refused("authentication", "the key is missing or not known to this gateway")
+        return None
 
     def _list(self, intake: Intake, routes: Routes) -> tuple[int, dict[str, str], bytes]:
         """The page of models. Raises Refused for any other path."""
@@ -188,9 +193,11 @@ class Gateway:
             return Refused("invalid_request", "this path takes POST only", status=405)
         return Refused("not_found", "there is nothing at this path; /openapi.json lists what is")
 
-    async def _call(self, intake: Intake, place: Place, receive: Receive, reply: _Reply) -> None:
+    async def _call(self, intake: Intake, place: Place, receive: Receive, reply: _Reply, proof: Proof | None) -> None:
         """Answer one call, and stop when its client goes away (RELIABILITY G9)."""
         body = await read_body(intake, receive, self.config, self._patience)
+        if proof is not None:
+            proof(body)
         question = asked(place, document(body), self.config, self._target)
         task = asyncio.current_task()
         assert task is not None

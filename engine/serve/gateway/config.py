@@ -20,6 +20,7 @@ from typing import Any
 from engine.errors import ConfigError, SpecError
 from engine.secret import Secret
 from engine.serve.gateway.keys import Keys
+from engine.serve.gateway.signers import Signers
 from engine.spec.load import load
 from engine.spec.problem import Problems, nearest
 
@@ -36,6 +37,7 @@ class Config:
     host: str = "127.0.0.1"
     port: int = PORT
     keys: Keys = field(default_factory=Keys)
+    signers: Signers = field(default_factory=Signers)  # of clients that sign instead of sending a key
     aliases: dict[str, str] = field(default_factory=dict)
     open: bool | None = None  # clients may name provider/model themselves; None: if there are no aliases
     providers: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -53,9 +55,14 @@ class Config:
     drain: float = 120.0  # seconds that running answers get when the gateway stops
 
     def __post_init__(self) -> None:
-        if not self.keys and not loopback(self.host):
+        if not self.guarded and not loopback(self.host):
             message = f"without keys the gateway listens on loopback only, not on {self.host}: give `keys`, or listen on 127.0.0.1"
             raise ConfigError(message)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether clients are asked who they are."""
+        return bool(self.keys or self.signers)
 
     @property
     def any_model(self) -> bool:
@@ -113,6 +120,10 @@ def config_of(given: Mapping[str, Any], folder: Path, environ: Mapping[str, str]
             fields["keys"] = Keys(_keys(value, folder, environ))
             if not fields["keys"]:
                 raise ConfigError("`keys` names no key: is the variable or file empty?")
+        elif name == "signers":
+            fields["signers"] = Signers(_keys(value, folder, environ))
+            if not fields["signers"]:
+                raise ConfigError("`signers` names no key: is the variable or file empty?")
         elif name == "aliases":
             fields["aliases"] = _aliases(value)
         elif name == "providers":
