@@ -21,7 +21,10 @@ def chat(arguments: argparse.Namespace) -> int:
     from engine import Client
 
     client = Client(
-        catalog=arguments.catalog, override=arguments.override, providers=_settings(arguments), timeout=arguments.timeout
+        catalog=arguments.catalog,
+        override=arguments.override,
+        providers=settings_of(arguments, arguments.model),
+        timeout=arguments.timeout,
     )
     fields = _fields(arguments)
     if arguments.explain:
@@ -81,7 +84,8 @@ def _dim(text: str) -> str:
     return f"\x1b[2m{text}\x1b[0m" if sys.stderr.isatty() else text
 
 
-def _settings(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def settings_of(arguments: argparse.Namespace, model: str) -> dict[str, dict[str, Any]]:
+    """The settings of the model's provider that options give."""
     settings: dict[str, Any] = {}
     if arguments.base_url:
         settings["base_url"] = arguments.base_url
@@ -95,11 +99,11 @@ def _settings(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
         if not equals:
             raise ConfigError(f"--setting takes NAME=VALUE, not `{setting}`")
         settings[name] = value
-    return {arguments.model.partition("/")[0].partition(":")[0]: settings} if settings else {}
+    return {model.partition("/")[0].partition(":")[0]: settings} if settings else {}
 
 
 def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
-    prompt = " ".join(arguments.prompt) if arguments.prompt else _standard_input()
+    prompt = " ".join(arguments.prompt) if arguments.prompt else standard_input()
     parts: list[dict[str, Any]] = [{"type": "text", "text": prompt}] if prompt else []
     parts += [_attachment(source, "image") for source in arguments.image]
     parts += [_attachment(source, None) for source in arguments.file]
@@ -133,7 +137,8 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
     return fields
 
 
-def _standard_input() -> str:
+def standard_input() -> str:
+    """The text on standard input; empty if it is a terminal."""
     if sys.stdin is None or sys.stdin.isatty():
         return ""
     try:

@@ -49,7 +49,11 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def models(arguments: argparse.Namespace) -> int:
-    """Models the catalog has facts of; a provider without facts shows its default model."""
+    """Models the catalog has facts of; a provider without facts shows its default model. With --live, what it lists now."""
+    if arguments.live:
+        from engine.cli.operations import live_models
+
+        return live_models(arguments)
     from engine.accounting.selection import rates, select
 
     catalog = Catalog(arguments.catalog, arguments.override)

@@ -53,6 +53,23 @@ def parser() -> argparse.ArgumentParser:
     chat.add_argument("--explain", action="store_true", help="show what would be sent and the fate of every parameter; no network")
     chat.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="deadline of the call (default 600)")
 
+    embeddings = command("embeddings", "operations.embeddings", "turn texts into vectors: one JSON line each")
+    embeddings.add_argument("model", help="provider/model")
+    embeddings.add_argument(
+        "prompt", nargs="*", metavar="text", help="the texts; read from standard input, one a line, when absent"
+    )
+    embeddings.add_argument("--lines", metavar="FILE", help="file with one text a line")
+    embeddings.add_argument("--dimensions", type=int, metavar="N")
+    embeddings.add_argument("--input-type", metavar="WORD", help="query, document, classification, clustering, similarity, …")
+    embeddings.add_argument("--encoding", metavar="WORD", help="float, base64, int8, uint8, binary or ubinary")
+    _single(embeddings)
+
+    count = command("count-tokens", "operations.count_tokens", "ask a provider how many tokens a message has")
+    count.add_argument("model", help="provider/model")
+    count.add_argument("prompt", nargs="*", help="the user message; read from standard input when absent")
+    count.add_argument("--system", metavar="TEXT", help="system prompt")
+    _single(count)
+
     providers = command("providers", "listing.providers", "list the providers of the catalog")
     providers.add_argument("--category", metavar="WORD", help="only providers of this category")
     providers.add_argument("--region", metavar="WORD", help="only providers that serve from this region")
@@ -71,7 +88,8 @@ def parser() -> argparse.ArgumentParser:
     models.add_argument("--context", type=int, metavar="N", help="only with a window of at least so many tokens")
     models.add_argument("--max-price", type=float, metavar="USD", help="only up to this price of a million input tokens")
     models.add_argument("--deprecated", choices=["no", "only"], help="no: served today; only: given up or retired")
-    models.add_argument("--json", action="store_true")
+    models.add_argument("--live", action="store_true", help="ask the provider what it lists now, in place of the catalog")
+    _single(models)
 
     show = command("show", "show.show", "print a provider or dialect file, as written or resolved")
     show.add_argument("name", help="id of a provider or dialect; provider/model and provider:variant apply patches")
@@ -127,6 +145,18 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("models", nargs="*", metavar="MODEL", help="provider/model to hold it with for real, instead of stand-ins")
     demo.add_argument("--json", action="store_true")
     return top
+
+
+def _single(command: argparse.ArgumentParser) -> None:
+    """The options of a command that makes one call."""
+    command.add_argument("--base-url", metavar="URL", help="address of the server; its key must then be given by --key")
+    command.add_argument("--key", action="append", default=[], metavar="[NAME=]ENV", help="environment variable with the key")
+    command.add_argument(
+        "--setting", action="append", default=[], metavar="NAME=VALUE", help="a variable of the provider: region, …"
+    )
+    command.add_argument("--json", action="store_true")
+    command.add_argument("--explain", action="store_true", help="show what would be sent; no network")
+    command.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="deadline of the call (default 600)")
 
 
 def _later(where: str) -> Callable[[argparse.Namespace], int]:

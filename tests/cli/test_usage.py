@@ -99,8 +99,8 @@ def test_bytes_that_are_no_text_are_no_prompt(run: Run, monkeypatch: pytest.Monk
     import io
     import sys
 
-    from engine.cli.chat import _standard_input
+    from engine.cli.chat import standard_input
 
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8"))
     with pytest.raises(engine.errors.ConfigError, match="not text"):
-        _standard_input()
+        standard_input()
