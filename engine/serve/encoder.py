@@ -263,11 +263,7 @@ class Encoder:
                 if piece.pattern is False:
                     return False
             self._wire.repeat(piece.pattern, text)
-            write = self._wire.repeater(piece.pattern)
-            if write is not None:
-                name = "arguments" if kind == "tool_call" else "text"
-                rest = {key: value for key, value in fields.items() if key != name}
-                self._run = Run(kind, choice, name, rest, piece.pieces.append, write)
+            self._run = Run.of(kind, choice, fields, piece.pieces.append, self._wire.repeater(piece.pattern))
         piece.pieces.append(text)
         return True
 
@@ -277,8 +273,7 @@ class Encoder:
         name = "arguments_json" if piece.type == "tool_call" else "text"
         self._wire = recorder  # type: ignore[assignment]
         try:
-            assert piece.view is not None
-            self._delta(piece, piece.type, piece.view, {name: recorder.sample}, False)
+            self._delta(piece, piece.type, piece.view or {}, {name: recorder.sample}, False)
         finally:
             self._wire = wire
         return recorder.pattern()

@@ -41,6 +41,16 @@ class Run(NamedTuple):
     keep: Callable[[str], None]
     write: Callable[[str], None]
 
+    @classmethod
+    def of(
+        cls, kind: str, choice: int, fields: dict[str, Any], keep: Callable[[str], None], write: Callable[[str], None] | None
+    ) -> Run | None:
+        """The run that an event begins, if its frames can be written so."""
+        if write is None:
+            return None
+        name = "arguments" if kind == "tool_call" else "text"
+        return cls(kind, choice, name, {key: value for key, value in fields.items() if key != name}, keep, write)
+
 
 class Recorder:
     """Stands in for a Wire while a frame is rendered with a sample text, to learn what surrounds the text."""

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from engine.call.json import JsonLimitError, loads
 from engine.serve.gateway.config import Config, loopback
 from engine.serve.gateway.wording import Refused
+from engine.types import Headers
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -39,7 +40,7 @@ class Intake:
         path = raw.partition(b"?")[0].decode("latin-1") if raw else quote(scope["path"], safe="/:@")
         text = scope.get("query_string") or b""
         query = dict(parse_qsl(text.decode("latin-1"), keep_blank_values=True)) if 0 < len(text) <= MOST_QUERY else {}
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}  # ASGI: in lower case
+        headers = Headers({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]})  # in lower case
         return cls(scope["method"], path, query, headers)
 
     def from_here(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.spec.node import Node
 from engine.spec.problem import Problems
+from engine.types import Headers
 
 Where = Mapping[str, str]
 KeyReader = Callable[[Mapping[str, str], Mapping[str, Any]], "str | None"]
@@ -48,7 +49,7 @@ def key_reader(node: Node | None, problems: Problems) -> tuple[KeyReader, str | 
                 )
 
     def key(headers: Mapping[str, str], query: Mapping[str, Any]) -> str | None:
-        found = {name.lower(): value for name, value in headers.items()}
+        found = headers if headers.__class__ is Headers else {name.lower(): value for name, value in headers.items()}
         for way in ways:
             given = way(found, query)
             if given:
