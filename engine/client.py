@@ -22,7 +22,8 @@ from engine.vocabulary import OPERATIONS
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from engine.call.send.drive import AsyncDriver, Driver
+    from engine.call.send.drive import Driver
+    from engine.call.send.drive_async import AsyncDriver
     from engine.types import HttpRequest, Response
 
 __all__ = ["AsyncClient", "Client"]
@@ -256,7 +257,7 @@ class AsyncClient(Caller):
     @property
     def _driver(self) -> AsyncDriver:
         if self._driver_made is None:
-            from engine.call.send.drive import AsyncDriver
+            from engine.call.send.drive_async import AsyncDriver
 
             self._driver_made = AsyncDriver(self._transport_for(), self._clock.pause)
         return self._driver_made

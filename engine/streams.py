@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from engine.call.flow import Call
-    from engine.call.send.drive import AsyncDeliveries, Deliveries
+    from engine.call.send.drive import Deliveries
+    from engine.call.send.drive_async import AsyncDeliveries
     from engine.types import Event, Response
 
 __all__ = ["AsyncStream", "Stream"]

@@ -1,7 +1,7 @@
 """The vocabulary between a flow and its driver: what a flow may ask for, and what it gets back.
 
 A flow is a generator. It yields one of these, is sent the result or has the failure thrown into it, and returns its value.
-The sync and async drivers of `engine.call.send.drive` are the only ones that carry them out.
+The sync and async drivers of `engine.call.send` are the only ones that carry them out.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-"""The two drivers of flows. Sync and async differ here and in the transports, nowhere else."""
+"""The driver of flows that blocks; `engine.call.send.drive_async` is its twin. Sync and async differ in these and in the
+transports, nowhere else."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from engine.call.send import AsyncTransport, SendFailure, Transport
+from engine.call.send import SendFailure, Transport
 from engine.call.send.body import Body
 from engine.call.step import Alone, Answer, Deliver, Drain, Exchange, Flow, Open, Pump, Read, Shut, Wait
 from engine.types import Event
 
-__all__ = ["AsyncDriver", "Driver"]
+__all__ = ["Driver"]
 
 
 class Driver:
@@ -177,169 +177,3 @@ class Deliveries:
             if reply is not None:
                 reply.close()
             self._flow.close()
-
-
-class AsyncDriver:
-    """Carries out flows on an event loop."""
-
-    def __init__(self, transport: AsyncTransport, sleep: Callable[[float], Any]) -> None:
-        self.transport = transport
-        self._sleep = sleep
-        self._locks: dict[Any, asyncio.Lock] = {}
-        self._loop: Any = None
-
-    async def run(self, flow: Flow) -> Any:
-        """The value of a flow that delivers nothing."""
-        value: Any = None
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    value = await self.perform(step)
-                except SendFailure as failure:
-                    step = flow.throw(failure)
-                else:
-                    step = flow.send(value)
-        except StopIteration as done:
-            return done.value
-        finally:
-            flow.close()
-
-    async def perform(self, step: Any) -> Any:
-        """Carry out one step."""
-        kind = step.__class__
-        if kind is Read:
-            return await step.reply.read()
-        if kind is Exchange:
-            reply = await self.transport.open(step.request, step.route, step.timing)
-            try:
-                limit = step.body_bytes if reply.status < 300 else step.error_bytes
-                return Answer(reply.status, reply.headers, await self._rest(reply, limit, step.ratio))
-            finally:
-                await reply.close()
-        if kind is Open:
-            return await self.transport.open(step.request, step.route, step.timing)
-        if kind is Shut:
-            return await step.reply.close()
-        if kind is Wait:
-            return await self._sleep(step.seconds)
-        if kind is Drain:
-            try:
-                return await self._rest(step.reply, step.limit, step.ratio)
-            finally:
-                await step.reply.close()
-        return await self._alone(step)
-
-    async def _rest(self, reply: Any, limit: int, ratio: int) -> bytes:
-        body = Body(reply.headers, limit, ratio)
-        read = reply.read
-        while data := await read():
-            body.add(data)
-        return body.whole()
-
-    async def _alone(self, step: Alone) -> Any:
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._loop, self._locks = loop, {}
-        lock = self._locks.setdefault(step.key, asyncio.Lock())
-        try:
-            async with asyncio.timeout(max(0.0, step.seconds)):
-                await lock.acquire()
-        except TimeoutError:
-            raise SendFailure("timeout", "another call's token exchange did not end in time", unsent=True) from None
-        try:
-            return await self.run(step.flow)
-        finally:
-            lock.release()
-
-    def stream(self, flow: Flow) -> AsyncDeliveries:
-        """A flow that delivers events, to be advanced by the caller's loop."""
-        return AsyncDeliveries(self, flow)
-
-
-class AsyncDeliveries:
-    """The async twin of Deliveries."""
-
-    def __init__(self, driver: AsyncDriver, flow: Flow) -> None:
-        self._driver = driver
-        self._flow = flow
-        self._reply: Any = None
-        self._loop: Any = None
-        self._pump: Pump | None = None
-        self.ended = False
-        self.value: Any = None
-
-    async def advance(self) -> list[Event] | None:
-        if self.ended:
-            return None
-        flow, perform = self._flow, self._driver.perform
-        step: Any = self._pump
-        value: Any = None
-        try:
-            if step is None:
-                step = flow.send(None)
-            while True:
-                kind = step.__class__
-                if kind is Deliver:
-                    return step.events  # type: ignore[no-any-return]
-                try:
-                    if kind is Pump:
-                        self._pump = step
-                        if events := await self._pumped(step):
-                            return events
-                        value = self._pump = None
-                    else:
-                        value = await perform(step)
-                        if kind is Open:
-                            self._reply = value
-                            self._loop = asyncio.get_running_loop()
-                except SendFailure as failure:
-                    if self.ended:  # closed meanwhile, from another place: that is why the connection broke
-                        return None
-                    self._pump = None
-                    step = flow.throw(failure)
-                else:
-                    step = flow.send(value)
-        except StopIteration as done:
-            self.value = done.value
-            await self.close()
-            return None
-        except BaseException:
-            await self.close()
-            raise
-
-    async def _pumped(self, pump: Pump) -> list[Event] | None:
-        """The next events of a running stream, None when its flow has to go on."""
-        pump.resume()
-        read, take = pump.reply.read, pump.take
-        while not pump.over:
-            data = await read()
-            if not data:
-                break
-            if events := take(data):
-                return events
-        return None
-
-    async def close(self) -> None:
-        """End the flow and free its connection."""
-        self.ended = True
-        reply, self._reply = self._reply, None
-        if reply is not None:
-            await reply.close()
-        self._flow.close()
-
-    def abandon(self) -> None:
-        """Free the connection of a stream nobody holds any more, from wherever the collector runs."""
-        reply, self._reply = self._reply, None
-        loop = self._loop
-        if reply is not None and loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(_close_soon, loop, reply)
-
-
-_closing: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks only weakly
-
-
-def _close_soon(loop: asyncio.AbstractEventLoop, reply: Any) -> None:
-    task = loop.create_task(reply.close())
-    _closing.add(task)
-    task.add_done_callback(_closing.discard)

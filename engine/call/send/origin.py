@@ -49,7 +49,7 @@ def proxy_for(route: Route, scheme: str, host: str) -> str | None:
         raise SendFailure("config", "what may go to public addresses only cannot go through a proxy", unsent=True)
     if route.proxy is not None:
         return route.proxy or None
-    if not route.trust_env or route.public or not any(name[-6:].lower() == "_proxy" for name in os.environ):
+    if not route.trust_env or route.public or not any(map(_names_proxy, os.environ)):
         return None
     from urllib.request import getproxies, proxy_bypass
 
@@ -58,6 +58,11 @@ def proxy_for(route: Route, scheme: str, host: str) -> str | None:
     if not found or proxy_bypass(host):
         return None
     return found if "://" in found else "http://" + found
+
+
+def _names_proxy(name: str) -> bool:
+    """Whether an environment variable names a proxy; `no_proxy` alone names none, and what reads them is slow to load."""
+    return name[-6:].lower() == "_proxy" and name.lower() != "no_proxy"
 
 
 def public_address(host: str, port: int) -> str:
