@@ -53,6 +53,7 @@ replay: $(VENV)/.test
 
 wire: $(SDKS)/.ready
 	LLMKIT_SDK_PYTHON=$(SDKS)/bin/python $(BIN)/python tools/wire.py $(SHARED)/wire
+	LLMKIT_SDK_PYTHON=$(SDKS)/bin/python $(BIN)/python tools/wire_operations.py $(SHARED)/wire
 
 # every reliability proof in full: the shared fault matrix, our own table, retry storm, deadlines, killed streams
 ROUNDS ?= 100
