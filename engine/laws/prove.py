@@ -80,10 +80,17 @@ def _try(subject: Subject, law: Law, count: int, seed: int, proof: Proof, progre
         if outcome is True or (where := _where(outcome)) in told:
             continue
         told.add(where)
-        small = shrunk(sample, lambda smaller: law.sound(smaller) and _fails(_outcome(subject, law, smaller), where))
+        small = shrunk(sample, lambda smaller: _sound(law, smaller) and _fails(_outcome(subject, law, smaller), where))
         proof.problems.append(_problem(subject, law, small, _outcome(subject, law, small), f"seed {seed}, check {number}"))
         if len(told) >= MOST_FAILURES:
             return
+
+
+def _sound(law: Law, sample: dict[str, Any]) -> bool:
+    try:
+        return law.sound(sample)
+    except (KeyError, TypeError, AttributeError, IndexError):
+        return False  # too little of it is left
 
 
 def _outcome(subject: Subject, law: Law, sample: dict[str, Any]) -> Difference | Exception | bool | None:

@@ -105,6 +105,8 @@ def _said(random: Random, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
         thought: dict[str, Any] = {"type": "thinking", "text": words(random)}
         if chance(random, 0.6):
             thought["signature"] = sealed(random)
+            if chance(random, 0.5):
+                thought["id"] = f"rs_{name(random)}"
         parts.append(thought)
     if not calls or chance(random, 0.4):
         parts.append(_text(random))
