@@ -35,6 +35,19 @@ PERSON = {
     "additionalProperties": False,
 }
 
+#: what the stand-in's model says; `llmkit sim --script` takes the same words from a file
+SCRIPT = """
+- when: "messages[-1].role == 'tool'"
+  say: "It is {{ (messages[-1].text | fromjson).temperature_c }} °C and {{ (messages[-1].text | fromjson).sky }} in Rome."
+- when: "tools"
+  say: [{tool_call: {name: get_weather, arguments: {city: Rome}}}]
+- when: "response_format.type == 'json_schema'"
+  say: '{"name": "Ada", "age": 36}'
+- when: "contains(messages[-1].text, '17 * 23')"
+  say: [{thinking: "17 * 20 = 340, 17 * 3 = 51."}, "17 * 23 = 391."]
+- say: "Hello! How can I help you today?"
+"""
+
 
 @dataclass(slots=True)
 class Row:
@@ -69,15 +82,18 @@ def demo(arguments: argparse.Namespace) -> int:
 
 def _simulated(catalog: Catalog) -> Iterator[Row]:
     from engine import Client
-    from engine.serve.loopback import Loopback
+    from engine.serve.listener import Listener
+    from engine.serve.simulator import Simulator
 
-    with Loopback(catalog) as server:
-        for dialect, target in _targets(catalog):
-            head = target.partition("/")[0]
+    simulator = Simulator(catalog, SCRIPT)
+    with Listener(simulator, 0) as listener:
+        for dialect, head in simulator.mounts.homes():
             provider = head.partition(":")[0]
-            server.simulator.prepare(head)
-            settings = {**dummy_settings(catalog.plan(provider)), "base_url": server.url(head)}
+            settings = {**dummy_settings(catalog.plan(provider)), "base_url": f"{listener.origin}/{head}"}
+            target = f"{head}/{catalog.plan(provider).default_model or 'any-model'}"
+            simulator.mounts.named(head)  # both sides are compiled here, so that the times below are those of calls
             with Client(catalog=catalog, providers={provider: settings}, timeout=30) as client:
+                client.operation(target, "chat")
                 yield from _conversation(catalog, client, dialect, target)
 
 
@@ -169,38 +185,6 @@ STEPS: dict[str, tuple[str, Callable[[Client, str], tuple[str, int, list[Respons
     "thinking": ("thinking", _thinking),
 }
 
-# --- who speaks for a wire -----------------------------------------------------------------------------------------------
-
-
-def _targets(catalog: Catalog) -> list[tuple[str, str]]:
-    """(dialect, provider/model) for every chat dialect that has examples."""
-    from engine.examples.cases import dialect_examples
-
-    chosen: dict[str, tuple[tuple[Any, ...], str]] = {}
-    for provider in catalog.provider_ids():
-        who = catalog.plan(provider)
-        if who.status != "active" or "chat" not in who.operations:
-            continue
-        for variant in (None, *who.variants):
-            plan = catalog.compile(provider, "chat", who.default_model or "m", variant)
-            if plan is None or plan.dialect is None:
-                continue
-            rank = _rank(catalog, plan.dialect, provider, variant, plan.capabilities)
-            name = f"{provider}:{variant}" if variant else provider
-            if plan.dialect not in chosen or rank > chosen[plan.dialect][0]:
-                chosen[plan.dialect] = rank, f"{name}/{who.default_model or 'm'}"
-    return [(dialect, chosen[dialect][1]) for dialect in sorted(chosen) if dialect_examples(catalog, dialect)]
-
-
-def _rank(catalog: Catalog, dialect: str, provider: str, variant: str | None, flags: Any) -> tuple[Any, ...]:
-    """A wire is shown by the provider it is named after, else by one of the cloud that has all the steps and a short file."""
-    words, own = set(dialect.split("-")), {*provider.split("-"), *(variant or "").split("-")} - {""}
-    node = catalog.provider(provider)
-    lines = max((value.mark.line for _, value in node.items()), default=0) if node is not None else 0
-    steps = sum(flags.get(needs) is True for needs, _ in STEPS.values())
-    return own == words, catalog.plan(provider).base_url is None, steps, len(own & words), -lines
-
-
 # --- what is printed -----------------------------------------------------------------------------------------------------
 
 
@@ -233,7 +217,7 @@ def _cell(value: int | None) -> str:
 
 
 def _next_steps(catalog: Catalog) -> None:
-    print("Every answer came over a real socket, in the provider's own wire format, from its spec's examples: nothing was spent.\n")
+    print("Every answer came over a real socket, in the provider's own wire format, from a scripted model: nothing was spent.\n")
     ready = list(_ready(catalog))
     if ready:
         print("A key or a local server is there. The same for real:")

@@ -86,7 +86,8 @@ class Mounts:
                     except UnsupportedError:
                         continue
                     if served.operation == self.operation and served.route is not None:
-                        found.append((served, self._home(id)))
+                        home = self._namesake(id)
+                        found.append((served, self._base(home, None) if home is not None else ""))
                 self._roots = sorted(found, key=lambda pair: len(pair[0].plan.dialects))
             return self._roots
 
@@ -125,14 +126,28 @@ class Mounts:
                 return served if served.route is not None else None
         return None
 
-    def _home(self, dialect: str) -> str:
+    def homes(self) -> Iterator[tuple[str, str]]:
+        """(dialect, `provider` or `provider:variant`) of each served dialect that the provider it is named after speaks."""
+        for served, _ in sorted(self.roots(), key=lambda pair: pair[0].dialect):
+            home = self._namesake(served.dialect)
+            for variant in (None, *self.catalog.plan(home).variants) if home is not None else ():
+                try:
+                    plan = self.catalog.compile(str(home), self.operation, "m", variant)
+                except UnsupportedError:
+                    continue
+                if plan is not None and plan.dialect == served.dialect:
+                    yield served.dialect, f"{home}:{variant}" if variant else str(home)
+                    break
+
+    def _namesake(self, dialect: str) -> str | None:
+        """The provider a dialect is named after: the one with most of its words."""
         words = dialect.split("-")
         for count in range(len(words), 0, -1):
             try:
-                return self._base(self.catalog.resolve("-".join(words[:count])), None)
+                return self.catalog.resolve("-".join(words[:count]))
             except NotFoundError:
                 continue
-        return ""
+        return None
 
     def _base(self, provider: str, variant: str | None) -> str:
         """The path of a provider's base URL; of one whose server the caller chooses, that of the usual server."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from engine.catalog import Catalog
-from engine.serve.simulate import Simulator
+from engine.serve.mounts import Mounts
+from engine.serve.simulator import Simulator
 from tests.cli.conftest import Ran
 
 Run = Callable[..., Ran]
@@ -55,8 +56,8 @@ def test_a_key_in_the_environment_is_noticed(run: Run, monkeypatch: pytest.Monke
 def test_a_failing_step_is_a_row(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Simulator.answer
 
-    def answer(self: Simulator, method: str, target: str, body: bytes) -> Any:
-        return real(self, method, target.replace("/cohere/", "/kohere/"), body)
+    def answer(self: Simulator, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Any:
+        return real(self, method, target.replace("/cohere/", "/kohere/"), headers, body)
 
     monkeypatch.setattr(Simulator, "answer", answer)
     ran = run("demo")
@@ -70,7 +71,6 @@ def test_it_is_held_with_real_models_on_request(run: Run) -> None:
     assert ran.code == 1 and "did you mean `groq`?" in ran.out and "set GROQ_API_KEY" in ran.out
 
 
-def test_every_chat_dialect_of_the_catalog_takes_part() -> None:
-    catalog = Catalog()
-    chats = {d for d in catalog.dialect_ids() if (n := catalog.dialect(d)) and (o := n.get("operation")) and o.value == "chat"}
-    assert chats == WIRES
+def test_every_wire_is_shown_by_the_provider_it_is_named_after() -> None:
+    homes = dict(Mounts(Catalog()).homes())
+    assert homes.keys() == WIRES and homes["openai-responses"] == "openai:responses" and homes["gemini"] == "google-gemini"
