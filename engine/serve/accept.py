@@ -17,6 +17,7 @@ from typing import Any
 from engine import vocabulary
 from engine.expr.backward import Bindings, Matcher, Patterns, Taker
 from engine.expr.backward.bindings import UNSURE, found
+from engine.expr.backward.saying import unheard
 from engine.serve.canonical import inputs_of, request_of
 from engine.serve.spelling import camel, opaque_keys, snaky
 from engine.spec.node import Node
@@ -44,6 +45,7 @@ class Accepting:
 def compile_accept(tree: Node, dialects: Sequence[str], problems: Problems, operation: str = "chat") -> Accepting:
     """The readers of a merged operation's requests. `dialects` is its `extends` chain, nearest first."""
     accept = tree.get("serve", "accept") or _EMPTY
+    unheard(accept, vocabulary.REQUESTS[operation], problems)
     tables = tree.get("tables")
     patterns = Patterns(
         problems,

@@ -26,6 +26,9 @@ RULES = {
     "one-way": "An expression cannot be read backwards, so a request that holds what it writes is not understood there.\n\n"
     "What stands at its place is kept as it came for the same dialect and lost for others. Write another spelling under "
     "`serve.accept`, or an expression that can be turned around (SERVE.md 2).",
+    "binds-nothing": "A name or hole of `serve.accept` tells a request nothing.\n\n"
+    "What is accepted is read into the names of a request; a name it does not have is thrown away, and a view (`plain`, `last`) "
+    "only repeats what other names say. Write the name that was meant, or a constant where only the shape counts.",
 }
 
 
