@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 from engine import errors
 from engine.catalog import Catalog
-from engine.client import AsyncClient
 from engine.leaving import foreign
 from engine.operation import Operation
 from engine.serve.gateway.asked import Asked, asked, check_addresses, refused_by
@@ -27,6 +26,7 @@ from engine.serve.gateway.openapi import describe
 from engine.serve.gateway.routes import Routes
 from engine.serve.gateway.signers import SCHEME, Proof
 from engine.serve.gateway.stream import answer_streamed, answer_whole
+from engine.serve.gateway.through import GIVEN, Given, Through
 from engine.serve.gateway.wording import Refused, failure, plain, refusal
 from engine.serve.mounts import Place
 from engine.serve.reply import random_id
@@ -37,10 +37,12 @@ _KEPT = 1024  # names and targets of models that are kept at hand
 
 
 class Bound(NamedTuple):
-    """The operation of a target, and the types of parts whose addresses the engine would fetch for it."""
+    """The operation of a target, the types of parts whose addresses the engine would fetch for it, and the same operation as
+    its dialect has it without the provider's patches, where that dialect is served."""
 
     operation: Operation
     fetched: frozenset[str]
+    plain: Operation | None
 
 
 class Gateway:
@@ -51,7 +53,7 @@ class Gateway:
         self.draining = False
         self.running = 0  # calls now
         self._catalog = catalog if catalog is not None else Catalog(config.catalog, config.override)
-        self.client = AsyncClient(
+        self.client = Through(
             self._catalog,
             providers=config.providers,
             transport=transport,
@@ -203,7 +205,7 @@ class Gateway:
         assert task is not None
         watch = asyncio.ensure_future(_left(receive, task))
         try:
-            await self._answer(question, reply)
+            await self._answer(question, reply, body, place)
         except asyncio.CancelledError:
             if not watch.done() or watch.cancelled():
                 raise
@@ -211,14 +213,17 @@ class Gateway:
         finally:
             watch.cancel()
 
-    async def _answer(self, question: Asked, reply: _Reply) -> None:
+    async def _answer(self, question: Asked, reply: _Reply, body: bytes, place: Place) -> None:
         operation: Operation | None = None
         problem: errors.Error
         try:
             wanted = (question.served.operation, question.target)
-            operation, fetched = self._bound.get(wanted) or await self._binding(*wanted)
+            operation, fetched, plain = self._bound.get(wanted) or await self._binding(*wanted)
             if fetched and not self.config.fetch:
                 check_addresses(question.fields, fetched)
+            counted = question.request.get("stream_usage") is not False or not question.stream  # else usage would be lost
+            if counted and plain is not None and plain.plan.dialect == question.served.dialect and self.config.extra == "forward":
+                question.fields[GIVEN] = Given(body, plain, "model" not in place.bound)
             if question.stream:
                 dialect = operation.plan.dialect
                 await answer_streamed(self.client, question, dialect, self.config.errors, reply.begin, reply.write)
@@ -257,8 +262,17 @@ class Gateway:
         if len(self._bound) >= _KEPT:
             self._bound.clear()
         fetched = operation.plan.inline | {kind for kind, _ in operation.plan.upload}
-        found = self._bound[name, target] = Bound(operation, fetched)
+        found = self._bound[name, target] = Bound(operation, fetched, self._plain(operation))
         return found
+
+    def _plain(self, operation: Operation) -> Operation | None:
+        """An operation as its dialect alone has it, or None if that is not served."""
+        try:
+            plan = self._catalog.served(operation.plan.dialect or "").plan
+        except errors.Error:
+            return None
+        facts = operation.model_info
+        return Operation(plan, operation.who, operation.model, values=operation.values, model_info=facts, unsupported="ignore")
 
 
 async def _left(receive: Receive, task: asyncio.Task[Any]) -> None:

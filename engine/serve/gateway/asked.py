@@ -58,7 +58,10 @@ def asked(place: Place, body: dict[str, Any], config: Config, target_of: Callabl
         raise Refused("unsupported", "this path has no streamed answers")
     if config.extra == "drop":
         closed(fields, report)
-    return Asked(served, target, stream, fields, {**fields, "model": model, "stream": stream}, report)
+    request = {**fields, "model": model, "stream": stream}
+    if stream and fields.get("stream_usage") is False:
+        del fields["stream_usage"]  # the client is not told, but the gateway wants to know
+    return Asked(served, target, stream, fields, request, report)
 
 
 def closed(fields: dict[str, Any], report: Report) -> None:
