@@ -38,6 +38,18 @@ class _Plain:
         """Set fields as plain JSON; fields that are None are left out."""
         return {f.name: plain(v) for f in fields(self) if (v := getattr(self, f.name)) is not None and f.name[0] != "_"}  # type: ignore[arg-type]
 
+    # one for all instead of one written for each class: that takes longer than a class is worth in a short process
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.repr)  # type: ignore[arg-type]
+        return f"{type(self).__name__}({shown})"
+
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return all(getattr(self, f.name) == getattr(other, f.name) for f in fields(self) if f.compare)  # type: ignore[arg-type]
+
+    __hash__ = None  # type: ignore[assignment]
+
 
 class Headers(dict[str, str]):
     """Header fields of a reply by lower-case name, so that nobody lowers them twice."""
@@ -54,7 +66,7 @@ def _unset(owner: Any, name: str) -> Any:
     return value
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False, match_args=False)
 class HttpRequest(_Plain):
     """One HTTP request, ready but for credentials. `url` is absolute, `headers` keep their case."""
 
@@ -82,7 +94,7 @@ class HttpRequest(_Plain):
         return {"method": self.method, "url": self.url, "headers": dict(self.headers), "body": body}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False, match_args=False)
 class Report(_Plain):
     """What became of the call: the fate of every parameter, what was dropped, attempts, timings, price lines.
 
@@ -99,6 +111,7 @@ class Report(_Plain):
     price_lines: list[dict[str, Any]] = field(default_factory=list)
     price_note: str | None = None
     ignored_events: dict[str, int] = field(default_factory=dict)
+    route: dict[str, Any] | None = None  # of a routed call: name, policy, chosen, reasons, skipped
     _pending: Any = field(default=None, init=False, repr=False, compare=False)  # a bill that is made when somebody looks
 
     if not TYPE_CHECKING:
@@ -107,7 +120,7 @@ class Report(_Plain):
             return _unset(self, name)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False, match_args=False)
 class Part(_Plain):
     """One piece of a message, in order (SPEC_LANGUAGE 12.1). `type` says which fields count."""
 
@@ -132,7 +145,7 @@ class Part(_Plain):
     extra: dict[str, Any] | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False, match_args=False)
 class Citation(_Plain):
     """A source the model names; start and end are offsets in the text, as the provider counts them."""
 
@@ -145,7 +158,7 @@ class Citation(_Plain):
     index: int | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False, match_args=False)
 class Usage(_Plain):
     """Counters of a call. Tokens are integers, times seconds, cost USD. None is unknown, never zero.
 
@@ -218,7 +231,7 @@ class Event:
         return out
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False, match_args=False)
 class Choice(_Plain):
     """One candidate answer. `parts` holds everything in order; the rest are views of it."""
 
@@ -234,7 +247,7 @@ class Choice(_Plain):
     finish_reason_raw: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False, match_args=False)
 class Response(_Plain):
     """The whole answer. Every field of `choices[0]` can be read from the response itself."""
 
