@@ -181,6 +181,7 @@ class ServedStream(_Frozen):
     end: Template | None = None
     error: Template | None = None  # None: the `error` body is the frame
     done: bytes | None = None  # last text frame
+    bare: str | None = None  # framing of a stream whose request lacks the query that ours has
     reads: frozenset[str] = frozenset()  # names of the reply and fields of parts its templates read
     writes: frozenset[str] = frozenset()  # part types with a place in it
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
 from engine.call.encode import encode_message
 from engine.call.json import dumps
-from engine.plan import ServedStream
+from engine.plan import Served, ServedStream
 
 CONTENT_TYPES = {
     "sse": "text/event-stream",
@@ -16,6 +16,19 @@ CONTENT_TYPES = {
     "eventstream": "application/vnd.amazon.eventstream",
     "json_array": "application/json",
 }
+
+
+def framing_of(served: Served, query: Mapping[str, Any]) -> str:
+    """How the stream of a request with this query is framed: as ours is, unless it lacks what ours says (SERVE.md 6)."""
+    stream, plan = served.stream, served.plan
+    if stream is None:
+        return "sse"
+    if stream.bare is not None:
+        call = plan.stream.call if plan.stream is not None and plan.stream.call is not None else plan.call
+        ours = call.query({"stream": True}) if call.query is not None else None
+        if any(query.get(name) != value for name, value in (ours or {}).items()):
+            return stream.bare
+    return stream.framing
 
 
 #: survives no filter of a template unchanged but by being written as it is

@@ -27,6 +27,7 @@ from engine.serve.encoder import Encoder
 from engine.serve.exchange import Act, Answer, Chunk, Exchange, Pause
 from engine.serve.failure import error_fields, write_failure
 from engine.serve.faults import Running, Scene, fault, written
+from engine.serve.frames import framing_of
 from engine.serve.mounts import Mounts, Place
 from engine.serve.reply import write_reply
 from engine.serve.script import Performance, Script, Steps
@@ -106,7 +107,7 @@ class Simulator:
         performance = None
         if problem is None and (exchange.key or "") not in self.script.bad_keys:
             performance = self.script.perform(exchange.request, served.dialect)
-        framing = served.stream.framing if served.stream is not None else "sse"
+        framing = framing_of(served, exchange.query)
         running, scenes = self._taking_part(exchange, performance, framing, served)
         if problem is not None:
             answer = _failure(served, problem, None)
@@ -193,7 +194,8 @@ class Simulator:
         ids = next(iter(served.plan.request_id), "x-request-id")
         if request.get("stream") and served.stream is not None:
             report = Report(warnings=exchange.warnings)
-            encoder = Encoder(served, request, dialect=served.dialect, now=now, report=report)
+            framing = framing_of(served, exchange.query)
+            encoder = Encoder(served, request, dialect=served.dialect, now=now, report=report, framing=framing)
             headers = {"content-type": encoder.content_type, ids: f"req-{number}"}
             return Answer(200, headers, _streamed(encoder, exchange, steps, pace), streamed=True)
         waited = 0.0

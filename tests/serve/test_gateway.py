@@ -300,3 +300,16 @@ def test_a_client_that_leaves_ends_the_call_behind_it(sim: Simulator) -> None:
 
     with Simulator(script=[{"say": "word " * 200}], pace=10, catalog=CATALOG) as slow:
         asyncio.run(leave())
+
+
+@pytest.mark.parametrize("upstream", ["openai", "gemini"])
+def test_a_stream_without_the_query_of_our_own_is_an_array(upstream: str, sim: Simulator) -> None:
+    contents = {"contents": [{"role": "user", "parts": [{"text": "What is 2 + 3?"}]}]}
+    app = gateway(sim, aliases={"g": f"{upstream}/m"})
+    answer = post(app, "/v1beta/models/g:streamGenerateContent", contents)
+    assert answer.headers["content-type"] == "application/json"
+    pieces = [part["text"] for c in answer.json() for one in c["candidates"] for part in one["content"].get("parts", [])]
+    assert len(pieces) > 1 and "".join(pieces) == "2 + 3 = 5." and answer.json()[-1]["usageMetadata"]["promptTokenCount"]
+    assert post(app, "/v1beta/models/g:streamGenerateContent?alt=sse", contents).text.startswith("data: ")
+    app = gateway(sim, aliases={"g": f"{upstream}/m"})
+    assert post(app, "/v1beta/models/g:streamGenerateContent?alt=json", contents).json()

@@ -18,6 +18,7 @@ from engine import errors
 from engine.catalog import Catalog
 from engine.leaving import foreign
 from engine.operation import Operation
+from engine.serve.frames import framing_of
 from engine.serve.gateway.asked import Asked, asked, check_addresses, refused_by
 from engine.serve.gateway.config import Config
 from engine.serve.gateway.intake import Gone, Intake, Patience, Receive, Send, document, read_body
@@ -201,6 +202,8 @@ class Gateway:
         if proof is not None:
             proof(body)
         question = asked(place, document(body), self.config, self._target)
+        if question.stream:
+            question.framing = framing_of(place.served, intake.query)
         task = asyncio.current_task()
         assert task is not None
         watch = asyncio.ensure_future(_left(receive, task))

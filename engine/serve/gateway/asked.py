@@ -28,6 +28,7 @@ class Asked:
     fields: dict[str, Any] = field(repr=False)
     request: dict[str, Any] = field(repr=False)  # the fields with the model's name as the client said it
     report: Report = field(default_factory=Report, repr=False)
+    framing: str | None = None  # of the stream, if not that of the dialect
 
 
 def asked(place: Place, body: dict[str, Any], config: Config, target_of: Callable[[str], str | None]) -> Asked:

@@ -34,7 +34,7 @@ async def answer_whole(client: AsyncClient, asked: Asked, begin: Begin, write: W
 async def answer_streamed(client: AsyncClient, asked: Asked, dialect: str | None, words: str, begin: Begin, write: Write) -> None:
     """One call, one stream. Nothing is written before the first content: until then errors leave, afterwards they end the
     stream in the client's dialect."""
-    encoder = Encoder(asked.served, asked.request, dialect=dialect, now=time.time(), report=asked.report)
+    encoder = Encoder(asked.served, asked.request, dialect=dialect, now=time.time(), report=asked.report, framing=asked.framing)
     begun = ended = False
     failed: errors.Error | None = None
 

@@ -309,6 +309,7 @@ class _Serving:
                 end=functions.get("stream_end"),
                 error=functions.get("stream_error"),
                 done=done.encode() if (done := _text(node, "done")) is not None else None,
+                bare=_text(node, "bare"),
                 reads=reads,
                 writes=writes,
                 **{key: {type: functions[name] for type, name in names.items()} for key, names in tables.items()},
