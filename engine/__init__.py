@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.client import Client as Client
     from engine.errors import Error as Error
     from engine.operation import Operation as Operation
+    from engine.routing.route import Route as Route
     from engine.secret import Secret as Secret
     from engine.streams import AsyncStream as AsyncStream
     from engine.streams import Stream as Stream
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from engine.types import Usage as Usage
 
 __all__ = [
-    "AsyncClient", "AsyncStream", "Catalog", "Client", "Error", "Event", "HttpRequest", "Operation", "Part", "Response", "Secret",
-    "Stream", "Usage", "errors", "remote",
+    "AsyncClient", "AsyncStream", "Catalog", "Client", "Error", "Event", "HttpRequest", "Operation", "Part", "Response", "Route",
+    "Secret", "Stream", "Usage", "errors", "remote",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
@@ -46,6 +47,7 @@ _HOMES = {
     "Operation": "operation",
     "Part": "types",
     "Response": "types",
+    "Route": "routing.route",
     "Secret": "secret",
     "Stream": "streams",
     "Usage": "types",

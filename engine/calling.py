@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from engine.accounting.desk import Desk, estimate
+from engine.accounting.desk import estimate
 from engine.accounting.pending import attach
 from engine.call.flow import Call
 from engine.call.send import Route
@@ -15,7 +15,9 @@ from engine.errors import ConfigError, Error, UnsupportedError
 from engine.leaving import bare, foreign, leaving
 from engine.reliability.attempts import Attempts
 from engine.reliability.deadline import Clock, Deadline, Limits
+from engine.reliability.health import Health
 from engine.reliability.retry import Bucket, KeyRing
+from engine.routing.desk import RoutingDesk
 from engine.settings import Settings, missing_credential
 from engine.several import Share
 
@@ -35,9 +37,9 @@ _shared_lock = threading.Lock()
 
 
 class _Provider:
-    """What the calls to one provider share: keys, their tokens, the retry budget."""
+    """What the calls to one provider share: keys, their tokens, the retry budget, what is known of its models."""
 
-    __slots__ = ("buckets", "ring", "settings", "tokens")
+    __slots__ = ("buckets", "healths", "ring", "settings", "tokens")
 
     def __init__(self, settings: Settings) -> None:
         from engine.call.auth import TokenCache
@@ -47,13 +49,14 @@ class _Provider:
         self.tokens = [TokenCache() for _ in range(self.ring.size)]
         self.buckets: dict[str, Bucket] = {}
 
+        self.healths: dict[tuple[str, str], Health] = {}  # by base URL and model
 
 class _Target:
     """An operation bound to this client's settings, with what its calls need ready."""
 
-    __slots__ = ("bucket", "credentials", "limits", "missing", "name", "operation", "provider", "refusal", "route")
+    __slots__ = ("bucket", "credentials", "health", "limits", "missing", "name", "operation", "provider", "refusal", "route")
 
-    def __init__(self, operation: Operation, provider: _Provider, limits: Limits, route: Route) -> None:
+    def __init__(self, operation: Operation, provider: _Provider, limits: Limits, route: Route, clock: Clock) -> None:
         settings = provider.settings
         self.operation = operation
         self.provider = provider
@@ -64,12 +67,14 @@ class _Target:
             operation.secrets,
             *({**operation.secrets, **extra} for extra in settings.keys),
         ]
-        self.bucket = provider.buckets.setdefault(str(operation.values.get("base_url", "")), Bucket())
+        base_url = str(operation.values.get("base_url", ""))
+        self.bucket = provider.buckets.setdefault(base_url, Bucket())
+        self.health = provider.healths.setdefault((base_url, operation.model), Health(clock.random))
         self.refusal = several_exchanges(operation)
         self.missing = missing_credential(operation.who, operation.plan.auth, operation.secrets, settings.base_url is not None)
 
 
-class Caller(Desk):
+class Caller(RoutingDesk):
     """Binding and rendering for both clients; see Client for the arguments."""
 
     def __init__(
@@ -92,6 +97,11 @@ class Caller(Desk):
         limits: Mapping[str, float] | None = None,
         trust_env: bool = True,
         on: Callable[[str, dict[str, Any]], None] | None = None,
+        routes: Any = None,
+        rates: Mapping[str, Any] | None = None,
+        budgets: Any = None,
+        ledger: Any = None,
+        route_log: Any = None,
         clock: Clock | None = None,
     ) -> None:
         if unsupported not in UNSUPPORTED:
@@ -118,6 +128,7 @@ class Caller(Desk):
         self._transport = transport
         self._prices = prices
         if prices is not None:
+        self._take_routing(routes, rates, budgets, ledger, route_log)
             from engine.accounting.book import given_prices
 
             given_prices(prices)  # refuses nonsense now, not at the first answer
@@ -167,8 +178,8 @@ class Caller(Desk):
         settings = provider.settings
         bound = catalog.operation(model, operation, settings=settings.plain(), dialect=dialect, unsupported=self._unsupported)
         route = _route(bound, settings, self._trust_env)
-        limits = _provider_limits(bound.plan.limits, self._changes, route.public)
-        target = _Target(bound, provider, limits, route)
+        limits = Limits.of(bound.plan.limits, self._changes, route.public)
+        target = _Target(bound, provider, limits, route, self._clock)
         with self._lock:
             if len(self._targets) >= KEPT:
                 self._targets.clear()
@@ -210,11 +221,13 @@ class Caller(Desk):
 
             request.headers[key] = secrets.token_hex(16)  # one for all attempts of this call (RELIABILITY R4)
         run = Attempts(
-            target.name, limits, deadline, self._clock, target.bucket, target.provider.ring, bound.plan.replay, self._notify
-        )
+            target.name, limits, deadline, self._clock, target.bucket, target.provider.ring, bound.plan.replay, self._notify,
+            target.health,
+        )  # fmt: skip
 
         def finish(response: Response) -> None:
             _finish(response, bound, context["$report"], run, wanted)
+            run.wrote(response.usage.output_tokens)
             attach(response, response.report, self, bound, context, self._clock.time())
 
         tokens = target.provider.tokens
@@ -284,7 +297,8 @@ class Caller(Desk):
         if operation is None:
             raise ConfigError("only a request rendered by an operation of a client can be signed")
         provider = self._providers.get(operation.provider) or _Provider(Settings())
-        target = _Target(operation, provider, Limits().with_(self._changes), _route(operation, provider.settings, self._trust_env))
+        route = _route(operation, provider.settings, self._trust_env)
+        target = _Target(operation, provider, Limits().with_(self._changes), route, self._clock)
         if target.missing is not None:
             raise ConfigError(target.missing, provider=operation.provider)
         limits, clock = target.limits, self._clock
@@ -363,18 +377,6 @@ def _route(operation: Operation, settings: Settings, trust_env: bool) -> Route:
     """How to reach a provider. One that a stranger described is reached at public addresses only (RELIABILITY A7)."""
     public = getattr(operation.who, "trust", "builtin") == "remote"
     return Route(settings.ca_file, settings.proxy, trust_env, public)
-
-
-def _provider_limits(declared: Mapping[str, float], changes: Mapping[str, Any], stranger: bool = False) -> Limits:
-    """The defaults, laid over by the provider's own (which may only lower the attempts, and a stranger's only lower
-    anything), laid over by the caller's."""
-    limits = Limits()
-    own = {k: v for k, v in declared.items() if k in ("deadline", "connect", "send", "headers", "first_event", "idle")}
-    if stranger:
-        own = {k: min(v, getattr(limits, k) or v) for k, v in own.items()}
-    if "attempts" in declared:
-        own["attempts"] = min(limits.attempts, int(declared["attempts"]))
-    return limits.with_(own).with_(changes)
 
 
 def _catalog(source: Any, override: tuple[str, ...]) -> Catalog:

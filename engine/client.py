@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.call.flow import Call, streamed, whole
 from engine.calling import INTERRUPT, Caller, _leaving
 from engine.errors import ConfigError, Error, UnsupportedError
 from engine.faces import AsyncFace, Face, named
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from engine.call.send.drive import Driver
+    from engine.call.flow import Call
     from engine.call.send.drive_async import AsyncDriver
     from engine.types import HttpRequest, Response
 
@@ -46,8 +46,11 @@ class Client(Caller):
     `transport` (any httpx transport), `prices` (a file or mapping of your own, on top of the catalog's), `unsupported` (warn,
     error or ignore what a spec cannot express), `timeout` (the deadline of a call, 600 s), the limits `connect`, `send`,
     `headers`, `first_event` and `idle` in seconds, `attempts` per target (or `max_retries`), `limits` (any of
-    engine.reliability.deadline.Limits), `trust_env` (use the environment's proxies), `on` (called with the name and data of
-    what happens: attempt, retry).
+    engine.reliability.deadline.Limits), `trust_env` (use the environment's proxies), `routes` ({name: engine.Route} or an
+    llmkit.yaml: names that stand where a model stands), `rates` (what may be asked of a provider: engine.reliability.rates),
+    `budgets` (what may be spent: engine.ledger.budget) with their `ledger` (a path; default: memory), `route_log`
+    (a file that gets a line for every routed call), `on` (called with the name and data of what happens: attempt, retry,
+    route, warning).
     """
 
     if TYPE_CHECKING:
@@ -136,7 +139,7 @@ class Client(Caller):
         raise ConfigError("transport must be an httpx transport")
 
     def _run(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Response:
-        if operation in SEVERAL:
+        if operation in SEVERAL and model.__class__ is str and model not in self._routes:
             return self._several(operation, model, given, fields)
         return self._once(operation, model, given, fields)
 
@@ -162,11 +165,11 @@ class Client(Caller):
         return joined(answers)
 
     def _once(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Response:
-        call: Call | None = None
+        call: Any = None
         problem: Error
         try:
-            call = self._prepare(operation, model, named(operation, given, fields), False)
-            response: Response = self._driver.run(whole(call))
+            call, flow = self._flow(operation, model, named(operation, given, fields), False)
+            response: Response = self._driver.run(flow)
             return response
         except Exception as caught:
             problem = _leaving(caught, call)
@@ -178,8 +181,8 @@ class Client(Caller):
         restart = _restart(fields)
 
         def start() -> tuple[Any, Any]:
-            call = self._prepare(operation, model, named(operation, given, fields), True)
-            return call, self._driver.stream(streamed(call, restart))
+            call, flow = self._flow(operation, model, named(operation, given, fields), True, restart)
+            return call, self._driver.stream(flow)
 
         return Stream(start)
 
@@ -280,7 +283,7 @@ class AsyncClient(Caller):
         raise ConfigError("transport must be an async httpx transport")
 
     async def _run(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Response:
-        if operation in SEVERAL:
+        if operation in SEVERAL and model.__class__ is str and model not in self._routes:
             return await self._several(operation, model, given, fields)
         return await self._once(operation, model, given, fields)
 
@@ -311,11 +314,11 @@ class AsyncClient(Caller):
         return joined(answers)
 
     async def _once(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Response:
-        call: Call | None = None
+        call: Any = None
         problem: Error
         try:
-            call = self._prepare(operation, model, named(operation, given, fields), False)
-            response: Response = await self._driver.run(whole(call))
+            call, flow = self._flow(operation, model, named(operation, given, fields), False)
+            response: Response = await self._driver.run(flow)
             return response
         except Exception as caught:
             problem = _leaving(caught, call)
@@ -327,7 +330,7 @@ class AsyncClient(Caller):
         restart = _restart(fields)
 
         def start() -> tuple[Any, Any]:
-            call = self._prepare(operation, model, named(operation, given, fields), True)
-            return call, self._driver.stream(streamed(call, restart))
+            call, flow = self._flow(operation, model, named(operation, given, fields), True, restart)
+            return call, self._driver.stream(flow)
 
         return AsyncStream(start)

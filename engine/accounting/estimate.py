@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["input_tokens", "text_tokens"]
+if TYPE_CHECKING:
+    from engine.types import Usage
+
+__all__ = ["ceiling", "input_tokens", "text_tokens"]
 
 #: characters of one token: English text, other alphabets, scripts without blanks between words
 _ASCII, _LETTERS, _SIGNS = 4.0, 2.2, 1.2
@@ -57,3 +60,47 @@ def _anything(value: Any, depth: int = 32) -> float:
     if isinstance(value, (list, tuple)):
         return sum(_anything(v, depth - 1) for v in value)
     return 1.0
+
+
+def ceiling(context: Mapping[str, Any], facts: Mapping[str, Any] | None) -> Usage:
+    """The most a canonical request can use: what a budget sets aside before it is sent.
+
+    A token is at least one byte of text, so a text's bytes are the most it can be; media are taken at three times the estimate.
+    The output is as long as was allowed, else as the model's facts allow, else ALL_OUTPUT.
+    """
+    from engine.types import Usage
+
+    estimated = input_tokens(context)
+    parts = [part for message in context.get("messages") or () for part in message.get("parts") or ()]
+    text = _bytes([parts, *(context[name] for name in _WORDS if name in context)])
+    media = sum(_part(part) for part in parts if part.get("type") in _MEDIA)
+    most = context.get("max_tokens") or context.get("max_completion_tokens")
+    if not isinstance(most, int) or isinstance(most, bool) or most <= 0:
+        most = (facts or {}).get("max_output") or ALL_OUTPUT
+    choices = context.get("n")
+    count = choices if isinstance(choices, int) and not isinstance(choices, bool) and choices > 0 else 1
+    return Usage(
+        input_tokens=max(estimated, text + round(3 * media)),
+        output_tokens=most * count,
+        images=count,
+        characters=text,
+        searches=1,
+    )
+
+
+_MEDIA = ("image", "audio", "video", "document")
+ALL_OUTPUT = 32_768  # tokens of an answer that nothing limits
+_DATA = frozenset(("data", "url"))  # media count as such
+
+
+def _bytes(value: Any, depth: int = 32) -> int:
+    """Bytes of all texts in a value, with some for what stands around them."""
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "replace"))
+    if not depth or value is None:
+        return 0
+    if isinstance(value, Mapping):
+        return sum(4 + len(str(k)) + _bytes(v, depth - 1) for k, v in value.items() if k not in _DATA)
+    if isinstance(value, (list, tuple)):
+        return sum(8 + _bytes(v, depth - 1) for v in value)
+    return 8

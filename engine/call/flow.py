@@ -309,7 +309,7 @@ class _Run:
 
     def _open_gate(self, events: list[Event]) -> list[Event]:
         self.shown = True
-        self.call.attempts.answered()
+        self.call.attempts.opened()
         report = self.call.request.report if self.call.request is not None else None
         if report is not None:
             report.timings["first_event"] = round(self.call.attempts.deadline.elapsed(), 6)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import DeadlineError, Error, for_kind
 from engine.reliability.deadline import Clock, Deadline, Limits
+from engine.reliability.health import Health
 from engine.reliability.retry import BILLED, Bucket, Failed, KeyRing, decide, happened
+
+if TYPE_CHECKING:
+    from engine.reliability.limiter import Ticket
 
 __all__ = ["Attempts"]
 
@@ -16,8 +20,8 @@ class Attempts:
     """Bookkeeping and decisions of one call to one provider. Pure but for the clock it is given."""
 
     __slots__ = (
-        "_bucket", "_clock", "_kinds", "_last", "_number", "_refreshed", "_ring", "_start", "_used", "deadline", "key", "limits",
-        "notify", "possibly_billed", "records", "replay", "target",
+        "_bucket", "_clock", "_ended", "_kinds", "_last", "_number", "_refreshed", "_ring", "_start", "_used", "booked", "deadline",
+        "first", "health", "key", "limits", "notify", "possibly_billed", "records", "replay", "shown", "target",
     )  # fmt: skip
 
     def __init__(
@@ -30,6 +34,7 @@ class Attempts:
         ring: KeyRing,
         replay: str = "safe",
         notify: Callable[[str, dict[str, Any]], None] | None = None,
+        health: Health | None = None,
     ) -> None:
         self.target = target
         self.limits = limits
@@ -46,7 +51,11 @@ class Attempts:
         self._last: str | None = None
         self._refreshed = False
         self._used: frozenset[int] = frozenset()
-        self._start = 0.0
+        self._start = self._ended = 0.0
+        self.first: float | None = None  # seconds to the first event of a stream
+        self.shown = False  # content was seen: what fails now cannot be repeated unseen
+        self.health = health
+        self.booked: Ticket | None = None  # a place within the caller's own limits: every further request is booked too
         self.key = ring.pick(deadline.started) if ring.size > 1 else 0
 
     def begin(self) -> None:
@@ -59,11 +68,25 @@ class Attempts:
     def succeeded(self) -> None:
         """The attempt gave its whole answer."""
         self._record("ok")
+        if self.health is not None:
+            self.health.succeeded(self._ended, self._ended - self._start, self.first)
 
     def answered(self) -> None:
         """The attempt gave its first content: what the retry budget counts as a success."""
+        self.shown = True
         self._bucket.succeeded(self._last)
         self._last = None
+
+    def opened(self) -> None:
+        """The attempt's stream showed its first content."""
+        self.first = self._clock.monotonic() - self._start
+        self.answered()
+
+    def wrote(self, tokens: int | None) -> None:
+        """The attempt's answer has so many tokens: how fast its target writes."""
+        if tokens and self.health is not None:
+            now = self._clock.monotonic()
+            self.health.wrote(now, tokens, now - self._start - (self.first or 0.0))
 
     def failure(self, kind: str, text: str) -> Error:
         """The typed error of an exchange that broke; the deadline's own if that is what ran out."""
@@ -102,20 +125,27 @@ class Attempts:
         )
         if not unsent and error.kind in BILLED and (error.status is None or error.status < 400):
             self.possibly_billed += 1
-        self._ring.set_aside(self.key, error.kind, wait, self._clock.monotonic())
+        self._ring.set_aside(self.key, error.kind, wait, self._ended)
+        if self.health is not None:
+            self.health.failed(error.kind, self._ended, self.key, wait)
         if not again:
             return "stop", 0.0
         step = decide(failed, self.limits, self.deadline, self.replay, self._bucket, self._clock.random)
         self._last = error.kind
+        delay = step.delay
         if step.action == "other":
             self._used |= {self.key}
             self.key = self._ring.pick(self._clock.monotonic(), self._used)
             self._number = 0
         elif step.action == "refresh":
             self._refreshed = True
+        if self.booked is not None and step.action != "stop":
+            delay = max(delay, self.booked.again(self._clock.monotonic(), self.key))
+            if delay + 1 > self.deadline.left():
+                return "stop", 0.0
         if self.notify is not None and step.action != "stop":
-            self.notify("retry", {"target": self.target, "after": error.kind, "seconds": step.delay, "attempt": len(self.records)})
-        return step.action, step.delay
+            self.notify("retry", {"target": self.target, "after": error.kind, "seconds": delay, "attempt": len(self.records)})
+        return step.action, delay
 
     def final(self, error: Error, unsent: bool = False) -> Error:
         """The error as it leaves the call: with its attempts, and `ambiguous` where doing it may have worked (R3)."""
@@ -135,7 +165,8 @@ class Attempts:
         return error
 
     def _record(self, kind: str, status: int | None = None) -> None:
-        record: dict[str, Any] = {"target": self.target, "kind": kind, "seconds": round(self._clock.monotonic() - self._start, 6)}
+        self._ended = self._clock.monotonic()
+        record: dict[str, Any] = {"target": self.target, "kind": kind, "seconds": round(self._ended - self._start, 6)}
         if status is not None:
             record["status"] = status
         self.records.append(record)

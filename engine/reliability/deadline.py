@@ -72,6 +72,18 @@ class Limits:
                 raise ConfigError(f"the limit `{name}` must be a positive number")
         return replace(self, **changes)
 
+    @classmethod
+    def of(cls, declared: Mapping[str, float], changes: Mapping[str, Any], stranger: bool = False) -> Limits:
+        """The defaults, laid over by the provider's own (which may only lower the attempts, and a stranger's only lower
+        anything), laid over by the caller's."""
+        limits = cls()
+        own = {k: v for k, v in declared.items() if k in ("deadline", "connect", "send", "headers", "first_event", "idle")}
+        if stranger:
+            own = {k: min(v, getattr(limits, k) or v) for k, v in own.items()}
+        if "attempts" in declared:
+            own["attempts"] = min(limits.attempts, int(declared["attempts"]))
+        return limits.with_(own).with_(changes)
+
     def until_headers(self, stream: bool) -> float:
         """Seconds until the headers of a stream, or until the last byte of a whole answer."""
         return self.headers if self.headers is not None else 60.0 if stream else 300.0

@@ -64,7 +64,7 @@ class Driver:
                 return self._rest(step.reply, step.limit, step.ratio)
             finally:
                 step.reply.close()
-        return self._alone(step)
+        return self._alone(step) if kind is Alone else step.block(self)
 
     def _rest(self, reply: Any, limit: int, ratio: int) -> bytes:
         body = Body(reply.headers, limit, ratio)

@@ -63,7 +63,7 @@ class AsyncDriver:
                 return await self._rest(step.reply, step.limit, step.ratio)
             finally:
                 await step.reply.close()
-        return await self._alone(step)
+        return await (self._alone(step) if kind is Alone else step.pause(self))
 
     async def _rest(self, reply: Any, limit: int, ratio: int) -> bytes:
         body = Body(reply.headers, limit, ratio)

@@ -1,0 +1,136 @@
+"""The ledger in a SQLite file: reservations that hold across threads and processes, and a row for every call."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from engine.errors import ConfigError
+
+__all__ = ["Ledger", "SqliteLedger"]
+
+BUSY = 5.0  # seconds to wait for another process
+_CANCELLED = 4096  # reservations given up before they were made that are remembered
+_TABLES = """
+CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, spent INTEGER NOT NULL DEFAULT 0, reserved INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS reservations (
+  id TEXT NOT NULL, counter TEXT NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (id, counter));
+CREATE TABLE IF NOT EXISTS calls (
+  at REAL NOT NULL, provider TEXT, model TEXT, operation TEXT, route TEXT, tenant TEXT, tags TEXT, kind TEXT NOT NULL,
+  seconds REAL, first_event REAL, attempts INTEGER, input_tokens INTEGER, output_tokens INTEGER, cost INTEGER, cached INTEGER);
+CREATE INDEX IF NOT EXISTS calls_at ON calls (at);
+"""
+#: columns of a call, in order; cost is in billionths of a dollar
+COLUMNS = (
+    "at", "provider", "model", "operation", "route", "tenant", "tags", "kind", "seconds", "first_event", "attempts", "input_tokens",
+    "output_tokens", "cost", "cached",
+)  # fmt: skip
+
+
+class Ledger(Protocol):
+    """Where money is reserved and recorded. Amounts are billionths of a dollar. All methods may block and are thread-safe."""
+
+    def reserve(self, id: str, charges: Iterable[tuple[str, int]], amount: int) -> tuple[str, int] | None:
+        """Set an amount aside in every counter (name, limit), or in none: then the counter that has too little, and its rest."""
+
+    def settle(self, id: str, actual: int) -> None:
+        """Put what was really spent in place of a reservation; 0 gives it back. Only the first time has effect."""
+
+    def spent(self, counter: str) -> tuple[int, int]:
+        """(spent, reserved) of a counter."""
+
+    def note(self, call: Mapping[str, Any]) -> None:
+        """Record a call, by the names of COLUMNS."""
+
+    def close(self) -> None: ...
+
+
+class SqliteLedger:
+    """A ledger in a file, or in memory for `:memory:`. A reservation whose process died goes on counting within its period."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._lock = threading.Lock()
+        self._cancelled: dict[str, None] = {}
+        try:
+            self._db = sqlite3.connect(str(path), timeout=BUSY, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_TABLES)
+        except sqlite3.Error as error:
+            raise ConfigError(f"the ledger {path} cannot be opened: {error}") from None
+
+    def reserve(self, id: str, charges: Iterable[tuple[str, int]], amount: int) -> tuple[str, int] | None:
+        charges = list(charges)
+        with self._lock:
+            if id in self._cancelled:
+                return None
+            db = self._db
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                for name, limit in charges:
+                    row = db.execute("SELECT spent + reserved FROM counters WHERE name = ?", (name,)).fetchone()
+                    left = limit - (row[0] if row else 0)
+                    if amount > left:
+                        db.execute("ROLLBACK")
+                        return name, left
+                for name, _ in charges:
+                    db.execute(
+                        "INSERT INTO counters (name, reserved) VALUES (?, ?) "
+                        "ON CONFLICT (name) DO UPDATE SET reserved = reserved + excluded.reserved",
+                        (name, amount),
+                    )
+                    db.execute("INSERT INTO reservations VALUES (?, ?, ?)", (id, name, amount))
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+        return None
+
+    def settle(self, id: str, actual: int) -> None:
+        with self._lock:
+            db = self._db
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                held = db.execute("DELETE FROM reservations WHERE id = ? RETURNING counter, amount", (id,)).fetchall()
+                for name, amount in held:
+                    db.execute(
+                        "UPDATE counters SET reserved = reserved - ?, spent = spent + ? WHERE name = ?", (amount, actual, name)
+                    )
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+            if not held:  # given up before it was made: it shall not be made any more
+                self._cancelled[id] = None
+                while len(self._cancelled) > _CANCELLED:
+                    del self._cancelled[next(iter(self._cancelled))]
+
+    def spent(self, counter: str) -> tuple[int, int]:
+        with self._lock:
+            row = self._db.execute("SELECT spent, reserved FROM counters WHERE name = ?", (counter,)).fetchone()
+        return (row[0], row[1]) if row else (0, 0)
+
+    def note(self, call: Mapping[str, Any]) -> None:
+        values = [json.dumps(v) if isinstance(v, (list, tuple)) else v for v in map(call.get, COLUMNS)]
+        marks = ", ".join("?" * len(COLUMNS))
+        with self._lock:
+            self._db.execute(f"INSERT INTO calls ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608 (constants)
+
+    def calls(self, since: float = 0.0) -> list[dict[str, Any]]:
+        """The recorded calls from a time on (epoch seconds), oldest first."""
+        with self._lock:
+            rows = self._db.execute(
+                f"SELECT {', '.join(COLUMNS)} FROM calls WHERE at >= ? ORDER BY at",  # noqa: S608 (constants)
+                (since,),
+            ).fetchall()
+        return [dict(zip(COLUMNS, row)) for row in rows]
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()

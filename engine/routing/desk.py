@@ -1,0 +1,255 @@
+"""What both clients know of routes, limits and money: the state that decisions read, and where it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from engine.accounting.desk import Desk
+from engine.call.flow import Call, streamed, whole
+from engine.errors import ConfigError, Error
+from engine.reliability.deadline import Limits
+from engine.routing.guard import Account, Gate, guarded
+
+if TYPE_CHECKING:
+    from engine.ledger.store import Ledger
+    from engine.reliability.deadline import Clock
+    from engine.routing.route import Route
+    from engine.routing.run import Run
+    from engine.types import Usage
+
+__all__ = ["RoutingDesk"]
+
+_HINTS = ("language", "task", "residency")
+#: modality -> the flag that says a model reads it
+_READS = {"image": "vision", "audio": "audio_in", "video": "video_in", "pdf": "documents"}
+
+
+class RoutingDesk(Desk):
+    """Routes, limits and budgets of a client. Its calls, plain and routed, begin here."""
+
+    _gate: Gate | None = None
+    _routes: Mapping[str, Route] = {}
+    _ledger: Ledger | None = None
+    if TYPE_CHECKING:
+        _clock: Clock
+        _changes: dict[str, Any]
+
+        def _prepare(self, operation: str, model: str, fields: dict[str, Any], stream: bool) -> Call: ...
+        def _target(self, model: str, operation: str, dialect: str | None) -> Any: ...
+        def _notify(self, name: str, data: dict[str, Any]) -> None: ...
+
+    def _take_routing(self, routes: Any, rates: Any, budgets: Any, ledger: Any, route_log: Any) -> None:
+        """Read what the client was given. Raises ConfigError."""
+        self._turns: dict[str, int] = {}
+        self._facts_of: dict[tuple[str, str, str | None], dict[str, Any]] = {}
+        self._route_log = route_log
+        if routes is not None:
+            from engine.routing.route import routes_of
+
+            self._routes = routes_of(routes)
+        if ledger is not None or budgets is not None:
+            from engine.ledger.opening import opened
+
+            self._ledger = opened(ledger)
+        if rates is not None or budgets is not None:
+            from uuid import uuid4
+
+            from engine.ledger.budget import budgets_of
+            from engine.reliability.limiter import Limiter
+
+            limiter = Limiter(rates) if rates else None
+            self._gate = Gate(limiter, budgets_of(budgets), self._ledger, self._billed, lambda: uuid4().hex)
+
+    def _flow(
+        self, operation: str, model: Any, fields: dict[str, Any], stream: bool, restart: bool = False
+    ) -> tuple[Call | Run, Any]:
+        """What a call is known by when its error leaves, and its flow. The one way of plain models and of routes."""
+        tenant, tags, hints = fields.pop("tenant", None), fields.pop("tags", None), fields.pop("hints", None)
+        if model.__class__ is str and model not in self._routes:
+            call = self._prepare(operation, model, fields, stream)
+            work = streamed(call, restart) if stream else whole(call)
+            if self._gate is None and call.attempts.health is not None and call.attempts.health.calm:
+                return call, work
+            return call, guarded(self._gate, call, work, Account(tenant, _tags(tags)))
+        from engine.routing.run import Run
+
+        route = self._route(model)
+        run = Run(self, route, operation, fields, stream, Account(tenant, _tags(tags), route.name), _checked(hints), restart)
+        return run, run.flow()
+
+    def _route(self, model: Any) -> Route:
+        from engine.routing.route import Route
+
+        if isinstance(model, Route):
+            return model
+        found = self._routes.get(model) if isinstance(model, str) else None
+        if found is None:
+            raise ConfigError("a model is named by a text, provider/model, or is an engine.Route")
+        return found
+
+    def health(self, *models: Any) -> dict[str, dict[str, Any]]:
+        """What this client knows of targets from its own traffic: breaker, cool-downs, calls in flight, speed. Nothing is sent.
+
+        `models` are names or routes; without any, all targets of the client's routes.
+        """
+        from engine.routing.route import Route
+
+        names: list[str] = []
+        for model in models or self._routes.values():
+            routed = isinstance(model, Route) or model in self._routes
+            names += [t.model for t in self._route(model).every] if routed else [str(model)]
+        now = self._clock.monotonic()
+        found = {}
+        for name in dict.fromkeys(names):
+            target = self._target(name, "chat", None)
+            found[name] = target.health.view(now, len(target.credentials))
+        return found
+
+    def close_ledger(self) -> None:
+        """Close the ledger, if this client opened one."""
+        if self._ledger is not None:
+            self._ledger.close()
+
+    # --- what a run asks for ----------------------------------------------------------------------------------------
+
+    def limits_for(self, timeout: float | None) -> Limits:
+        """The limits of a whole routed call."""
+        limits = Limits().with_(self._changes)
+        return limits if timeout is None else limits.with_({"deadline": timeout})
+
+    def next_turn(self, route: Route) -> int:
+        """How many calls this client has made by a route before this one."""
+        turn = self._turns.get(route.name, 0)
+        self._turns[route.name] = turn + 1
+        return turn
+
+    def ask(
+        self, route: Route, operation: str, fields: Mapping[str, Any], stream: bool, hints: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What the request asks of a target, in the words decisions read."""
+        from engine.call.normalize import normalize
+        from engine.routing.asked import ask_of
+
+        known = {k: v for k, v in fields.items() if k != "dialect"}
+        request = normalize(operation, known, reads=None)
+        ask = ask_of(request, stream=stream, hints=hints, policy=tuple(route.policy), classify=route.classify)
+        region = hints.get("residency") or route.residency
+        ask["residency"] = [region.lower()] if isinstance(region, str) else [word.lower() for word in region]
+        ask["tier"] = request.get("service_tier")
+        return ask
+
+    def states(
+        self, route: Route, operation: str, ask: Mapping[str, Any], refused: Mapping[str, str], now: float
+    ) -> list[dict[str, Any]]:
+        """The recorded state of every target of a route."""
+        found = []
+        usual, larger = len(route.targets), len(route.targets) + len(route.larger)
+        for i, target in enumerate(route.every):
+            state: dict[str, Any] = {
+                "target": target.model,
+                "role": "usual" if i < usual else "larger" if i < larger else "unfiltered",
+                "weight": target.weight,
+                "languages": list(target.languages),
+                "tasks": list(target.tasks),
+            }
+            why = refused.get(target.model)
+            try:
+                bound = self._target(target.model, operation, target.dialect)
+            except Error as error:
+                if error.kind != "unsupported":
+                    raise
+                found.append({**state, "refused": why or error.message, "lacks": [], "breaker": "closed", "in_flight": 0})
+                continue
+            if why:
+                state["refused"] = why
+            state.update(self._static(bound, target, operation))
+            state.update(bound.health.view(now, len(bound.credentials)))
+            if "cheapest" in route.policy:
+                cost = self._estimated(bound.operation, ask)
+                if cost is not None:
+                    state["cost"] = cost
+            if self._gate is not None and self._gate.limiter is not None:
+                tokens = ask["tokens"] + (ask.get("output") or 0)
+                seconds, _ = self._gate.limiter.estimate(
+                    bound.operation.provider, bound.operation.model, len(bound.credentials), tokens, now
+                )
+                if seconds > 0:
+                    state["limited"] = round(seconds, 3)
+            found.append(state)
+        return found
+
+    def told(self, error: Error, call: Call | None) -> Error:
+        """An error of one target as it would leave a plain call."""
+        from engine.calling import _leaving
+
+        return _leaving(error, call)
+
+    def log(self, run: Run) -> None:
+        """Tell of a routed call that is over: the event `route`, and a line of the log."""
+        record = {
+            "at": round(self._clock.time(), 3),
+            "route": run.route.to_dict(),
+            "operation": run.name,
+            "steps": run.steps,
+            "attempts": run.records,
+        }
+        self._notify("route", record)
+        if self._route_log is not None:
+            from engine.routing.log import append
+
+            append(self._route_log, record)
+
+    def _static(self, bound: Any, target: Any, operation: str) -> dict[str, Any]:
+        """What does not change from call to call: abilities, window, region."""
+        key = (target.model, operation, target.dialect)
+        found = self._facts_of.get(key)
+        if found is None:
+            op = bound.operation
+            facts = op.model_info or {}
+            flags = {**op.plan.capabilities, **(facts.get("capabilities") or {})}
+            lacks = {flag for flag, can in flags.items() if can is False}
+            if op.plan.stream is None:
+                lacks.add("stream")
+            if facts.get("input"):
+                lacks |= {flag for modality, flag in _READS.items() if modality not in facts["input"] and not flags.get(flag)}
+            found = {"lacks": sorted(lacks)}
+            window = facts.get("context") or facts.get("max_input")
+            if window:
+                found["context"] = window
+            region = target.region or op.values.get("region") or op.values.get("location")
+            if region:
+                found["region"] = str(region)
+            self._facts_of[key] = found
+        return found
+
+    def _estimated(self, operation: Any, ask: Mapping[str, Any]) -> str | None:
+        """About what the request will cost with a model, in USD."""
+        from engine.routing.decide import USUAL_OUTPUT
+        from engine.types import Usage
+
+        usage = Usage(input_tokens=ask["tokens"], output_tokens=ask.get("output") or USUAL_OUTPUT)
+        cost = self._billed(operation, usage, tier=ask.get("tier")).cost
+        return None if cost is None else str(cost)
+
+    def _billed(self, operation: Any, usage: Usage, **terms: Any) -> Any:
+        return self._seller(operation).bill(usage, self._clock.time(), **terms)
+
+
+def _tags(given: Any) -> tuple[str, ...]:
+    """Tags as words: a text, a list of texts, or a mapping, whose entries are name:value."""
+    if not given:
+        return ()
+    if isinstance(given, str):
+        return (given,)
+    if isinstance(given, Mapping):
+        return tuple(f"{name}:{value}" for name, value in given.items())
+    return tuple(map(str, given))
+
+
+def _checked(hints: Any) -> Mapping[str, Any]:
+    if hints is None:
+        return {}
+    if not isinstance(hints, Mapping) or any(name not in _HINTS for name in hints):
+        raise ConfigError(f"`hints` is a mapping with {', '.join(_HINTS)}")
+    return hints

@@ -1,0 +1,256 @@
+"""A routed call: asks the decision what to do, does it, and tells what came of it until there is an answer or nobody is left.
+
+A generator over the steps of `engine.call.step`, as every call is: sync and async share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from engine.call.flow import Call, streamed, whole
+from engine.call.step import Deliver, Flow, Wait
+from engine.errors import Error, UnavailableError
+from engine.reliability.deadline import Deadline
+from engine.routing.decide import LARGER, MOVES, Decision, decide
+from engine.routing.guard import Account, guarded
+from engine.several import SEVERAL, following, joined, pieces
+from engine.types import Event
+
+if TYPE_CHECKING:
+    from engine.routing.desk import RoutingDesk
+    from engine.routing.route import Route, Target
+    from engine.types import Response
+
+__all__ = ["Run"]
+
+MOST_STEPS = 200  # decisions of one call: nothing that is right comes near it
+
+
+class _Named:
+    """Who an error of a routed call is laid to when no target was asked."""
+
+    provider = None
+    model = None
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def near(self) -> None:
+        return None
+
+
+class Run:
+    """One routed call. It stands where a Call stands when its error leaves; those of its targets were masked by then."""
+
+    def __init__(
+        self,
+        desk: RoutingDesk,
+        route: Route,
+        operation: str,
+        fields: dict[str, Any],
+        stream: bool,
+        account: Account,
+        hints: Mapping[str, Any],
+        restart: bool = False,
+    ) -> None:
+        self.desk = desk
+        self.route = route
+        self.name = operation
+        self.stream = stream
+        self.restart = restart
+        self.account = account
+        self.options = {name: fields.pop(name, None) for name in ("timeout", "attempts", "unsupported")}
+        self.fields = fields
+        limits = desk.limits_for(self.options["timeout"])
+        self.limits = limits
+        self.deadline = Deadline(desk._clock, limits.deadline)
+        self.operation: Any = _Named(operation)
+        self.attempts = self  # its records
+        self.records: list[dict[str, Any]] = []
+        self.pairs: list[Any] = []
+        self.credentials: list[Any] = []
+        self.tokens: list[Any] = []
+        self.turn = desk.next_turn(route)
+        self.ask = desk.ask(route, operation, fields, stream, hints)
+        self.states: list[dict[str, Any]] = []
+        self.steps: list[dict[str, Any]] = []  # what every decision was made of, for the log
+        self.refused: dict[str, str] = {}  # target -> why it cannot take this request
+        self.sent: dict[str, int] = {}  # attempts by target
+        self.possibly_billed = 0
+
+    def flow(self) -> Flow:
+        """The Response, or the error of the last target that was asked."""
+        last: Error | None = None
+        try:
+            for _ in range(MOST_STEPS):
+                decision = self._decide()
+                if decision.action == "wait":
+                    seconds = decision.seconds + self.desk._clock.random(0.0, min(1.0, 0.1 * decision.seconds))
+                    yield Wait(min(seconds, max(0.0, self.deadline.left())))
+                    continue
+                if decision.action == "refuse" or decision.chosen is None or len(self.records) >= self.limits.call_attempts:
+                    break
+                try:
+                    response = yield from self._asked(decision)
+                except Error as error:
+                    last = error
+                    if not self._goes_on(error, decision.chosen):
+                        raise
+                    continue
+                self._told(response, decision)
+                return response
+            raise self._nobody(decision, last)
+        finally:
+            self.desk.log(self)
+
+    # --- one decision -----------------------------------------------------------------------------------------------
+
+    def _decide(self) -> Decision:
+        desk, ask = self.desk, self.ask
+        now = desk._clock.monotonic()
+        ask["max_wait"] = round(max(0.0, min(self.limits.max_wait, self.deadline.left() - 1)), 3)
+        self.states = desk.states(self.route, self.name, ask, self.refused, now)
+        draws = [round(desk._clock.random(0.0, 1.0), 6) for _ in self.states]
+        made = decide(self.route.policy, ask, self.states, self.turn, draws)
+        recorded = {key: list(value) if isinstance(value, list) else value for key, value in ask.items()}
+        self.steps.append({"ask": recorded, "states": self.states, "turn": self.turn, "draws": draws, "decision": made.to_dict()})
+        return made
+
+    def _asked(self, decision: Decision) -> Flow:
+        """Ask the chosen target: its Response, or its error as it would leave a plain call."""
+        target = next(t for t in self.route.every if t.model == decision.chosen)
+        started, shown = len(self.records), False
+        call: Call | None = None
+        problem: Error
+        try:
+            if self.name in SEVERAL:
+                response = yield from self._several(target, decision)
+            else:
+                call = self._call(target, decision, dict(self.fields))
+                response = yield from self._one(call, decision)
+            return response
+        except Error as error:
+            if call is not None:
+                shown = call.attempts.shown
+                self.possibly_billed += call.attempts.possibly_billed
+            problem = self.desk.told(error, call)
+        finally:
+            reason = decision.reasons.get(target.model, "")
+            for record in self.records[started:]:
+                record.setdefault("reason", reason)
+            self.sent[target.model] = self.sent.get(target.model, 0) + len(self.records) - started
+        problem.attempts = self.records
+        problem.possibly_billed = self.possibly_billed
+        if shown:
+            if not self.restart:
+                self.ask["cut"] = True
+            else:
+                yield Deliver([Event("restarted", {})])
+        raise problem
+
+    def _one(self, call: Call, decision: Decision) -> Flow:
+        return (yield from self.guarded(call, decision.action == "probe", len(decision.order) + len(decision.skipped) == 1))
+
+    def guarded(self, call: Call, probe: bool = False, alone: bool = False) -> Flow:
+        """A call behind its limits, budgets and breaker."""
+        work = streamed(call, self.restart) if self.stream else whole(call)
+        return guarded(self.desk._gate, call, work, self.account, alone=alone, probe=probe)
+
+    def _several(self, target: Target, decision: Decision) -> Flow:
+        """Inputs past the limit of one request, or pages: one exchange after another, all with this target."""
+        bound = self.desk._target(target.model, self.name, target.dialect).operation
+        answers: list[Response] = []
+        asked = pieces(bound, self.fields)
+        page: dict[str, Any] | None = asked[0]
+        while page is not None:
+            call = self._call(target, decision, dict(page))
+            try:
+                answers.append((yield from self.guarded(call, decision.action == "probe")))
+            except Error as error:
+                raise self.desk.told(error, call) from None
+            if len(asked) > 1:
+                page = asked[len(answers)] if len(answers) < len(asked) else None
+            else:
+                page = following(bound, page, answers)
+        return joined(answers)
+
+    def _call(self, target: Target, decision: Decision, fields: dict[str, Any]) -> Call:
+        """The call to a target, with what is left of the time and of the attempts. Raises UnsupportedError, ConfigError."""
+        if target.dialect is not None:
+            fields["dialect"] = target.dialect
+        fields["unsupported"] = self.options["unsupported"] or "error"  # skipped, never degraded (RELIABILITY F1)
+        call = self.desk._prepare(self.name, target.model, fields, self.stream)
+        run = call.attempts
+        run.records = self.records
+        run.deadline = self.deadline
+        most = self.options["attempts"] or target.attempts or max(1, self.limits.call_attempts // len(self.route.targets))
+        others = len(decision.order) > 1
+        run.limits = replace(
+            run.limits,
+            attempts=1 if decision.action == "probe" else max(1, min(run.limits.attempts, most) - self.sent.get(target.model, 0)),
+            max_wait=0.0 if others else run.limits.max_wait,  # who is told to wait asks another one
+        )
+        self.operation = call.operation
+        return call
+
+    # --- what came of it --------------------------------------------------------------------------------------------
+
+    def _goes_on(self, error: Error, target: str) -> bool:
+        """May another target be asked after this error? What the decision reads is noted."""
+        ask, kind = self.ask, error.kind
+        if ask.get("cut") or self.deadline.left() <= 1:
+            return False
+        ask["after"] = kind
+        if kind == "unsupported" and not error.attempts:
+            self.refused[target] = f"it cannot express this: {error.message}"
+        state = next(s for s in self.states if s["target"] == target)
+        if kind in LARGER:
+            ask["window"], ask["long"] = state.get("context"), True
+        elif kind == "content_filter":
+            if self.route.unfiltered is False:
+                return False
+            ask["filtered"], ask["open"] = True, self.route.unfiltered is True
+        elif kind not in MOVES:
+            return False
+        if kind in ("authentication", "permission"):
+            told = "the key was refused; another target is asked"
+            self.desk._notify("warning", {"target": target, "kind": kind, "message": told})
+        passes = kind == "rate_limit" or (kind == "local_limit" and error.code != "budget")  # its state says until when
+        if not passes or self.sent.get(target, 0) >= self.limits.attempts:
+            ask["tried"].append(target)
+        return True
+
+    def _nobody(self, decision: Decision, last: Error | None) -> Error:
+        if last is not None:
+            return last
+        told = "; ".join(f"{target}: {why}" for target, why in decision.skipped.items())
+        if decision.seconds or not decision.skipped:
+            error: Error = UnavailableError(f"no target of {self.route.name} can be asked now: {told}")
+            error.retry_after = round(decision.seconds, 3) or None
+            return error
+        from engine.errors import UnsupportedError
+
+        return UnsupportedError(f"no target of {self.route.name} can do this: {told}")
+
+    def _told(self, response: Response, decision: Decision) -> None:
+        """The answer's report: every attempt with its reason and cost, and how the choice came about."""
+        report = response.report
+        if self.records and self.records[-1]["kind"] == "ok":
+            cost = response.cost
+            self.records[-1]["cost"] = None if cost is None else str(cost)
+        report.attempts = self.records
+        skipped = {target: why for step in self.steps for target, why in step["decision"].get("skipped", {}).items()}
+        skipped.pop(str(decision.chosen), None)
+        report.route = {
+            "name": self.route.name,
+            "policy": list(self.route.policy),
+            "chosen": decision.chosen,
+            "reasons": dict(decision.reasons),
+            "skipped": skipped,
+        }
+        if self.ask.get("language"):
+            report.route["language"] = self.ask["language"]
+        if self.ask.get("task"):
+            report.route["task"] = self.ask["task"]
