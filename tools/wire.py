@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Render every recorded chat case for every provider we ship and judge the bodies by the providers' own types.
 
-    tools/wire.py DIR [--provider ID] [--case NAME] [--verbose]
+    tools/wire.py DIR [--provider ID] [--case NAME] [--patched] [--verbose]
     tools/wire.py --judge DIR < requests.jsonl            (inner mode: needs the SDKs, not the engine)
 
-DIR is the wire reference: `cases/*.json`, `assets/`, `validate_wire.py`. Two questions per case and provider: is the body
+Providers beside TARGETS are judged by the types of the wire their dialect comes from, with their default model; --patched leaves
+those out whose file changes nothing of it. DIR is the wire reference: `cases/*.json`, `assets/`, `validate_wire.py`. Two questions per case and provider: is the body
 valid by the official types, and did everything of the input arrive (texts, media, tools, calls, results, parameters), or
 does a warning or a typed error say what did not? The SDKs that the types come from are looked for in this interpreter,
 else in the one that `LLMKIT_SDK_PYTHON` names. Exit code 0: no invalid body and no silent loss; 1 otherwise; 3 without SDKs.
@@ -67,6 +68,13 @@ TARGETS: dict[str, str] = {
     "ollama/llama3.2": "ollama.chat",
     "openai-compatible/local-model": "openai.chat",
     "vllm/Qwen/Qwen3-8B": "openai.chat",
+}
+#: dialects that other providers speak too -> the validator's dialect
+JUDGES = {
+    **dict.fromkeys(("openai-chat", "openai-chat-thinking", "openai-chat-open"), "openai.chat"),
+    "anthropic-messages": "anthropic",
+    "openai-responses": "openai.responses",
+    "mistral": "mistral.chat",
 }
 #: what a provider documents although the types it is judged by lack it: words of the violations that are none
 DOCUMENTED: dict[str, tuple[str, ...]] = {
@@ -229,6 +237,53 @@ def _named(parameter: str, hay: list[str]) -> bool:
     return parameter in hay or (len(parameter) > 4 and any(parameter in word.lower() for word in hay if len(word) < 40))
 
 
+# --- who is rendered ----------------------------------------------------------------------------------------------------
+
+
+def targets(catalog: Any, patched: bool = False) -> dict[str, tuple[str, frozenset[str]]]:
+    """Target -> the validator's dialect, and the keys its file adds to the wire (each with its documentation)."""
+    from engine.spec.extend import matching_patches, operation_tree
+    from engine.spec.node import Node
+    from engine.spec.problem import Problems
+
+    shipped = catalog.provider_ids()
+    out = {t: (d, frozenset[str]()) for t, d in TARGETS.items() if t.split("/")[0].split(":")[0] in shipped}
+    named = {t.split("/")[0] for t in out}
+    for id in shipped:
+        base = catalog.tree(id)
+        default = base.get("models", "default")
+        for variant in [None, *(name for name, _ in (base.get("variants") or Node({})).items())]:
+            target = f"{id}:{variant}" if variant else id
+            if target in named or (variant and patched):
+                continue
+            tree, chain = operation_tree(catalog, base, "chat", matching_patches(base, "", variant), Problems())
+            if tree is None or not chain or chain[0] not in JUDGES or (patched and not base.get("chat").is_map):
+                continue
+            added = frozenset(_keys(tree)) - frozenset(_keys(catalog.dialect(chain[-1])))
+            judge_by = JUDGES[chain[0]]
+            if judge_by == "anthropic" and tree.get("body", "model") is None:
+                judge_by = "anthropic.hosted"
+            out[f"{target}/{default.value if default is not None else 'm'}"] = (judge_by, added)
+    return out
+
+
+def _keys(tree: Any) -> Iterator[str]:
+    """Every key that a chat's body, parts and parameters can write."""
+
+    def inner(node: Any) -> Iterator[str]:
+        for key, value in node.items() if node is not None and node.is_map else ():
+            yield str(key)
+            yield from inner(value)
+        for item in node.value if node is not None and node.is_list else ():
+            yield from inner(item)
+
+    yield from inner(tree.get("body"))
+    yield from inner(tree.get("parts"))
+    for name, how in (tree.get("params").items() if tree.get("params") is not None else ()):
+        to = how.get("to") if how.is_map else how
+        yield from str(to.value if to is not None and to.value else name).split(".")
+
+
 # --- rendering ----------------------------------------------------------------------------------------------------------
 
 
@@ -244,7 +299,9 @@ def inlined(request: Any, directory: Path) -> Any:
     return request
 
 
-def render(catalog: Any, target: str, cases: list[dict[str, Any]], directory: Path, row: Row) -> list[dict[str, Any]]:
+def render(
+    catalog: Any, target: str, judged_by: str, cases: list[dict[str, Any]], directory: Path, row: Row
+) -> list[dict[str, Any]]:
     """Render all cases for a target. Returns what is to be judged; refusals, losses and escapes go to the row."""
     from engine.errors import ConfigError, Error, UnsupportedError
     from engine.examples import given_operation
@@ -271,7 +328,7 @@ def render(catalog: Any, target: str, cases: list[dict[str, Any]], directory: Pa
         # parameters the caller adds by hand are unknown to any type
         judged = {k: v for k, v in body.items() if k not in used["input"].get("extra_body", {})}
         out.append(
-            {"target": target, "case": case["name"], "dialect": TARGETS[target], "body": judged, "path": urlsplit(sent.url).path}
+            {"target": target, "case": case["name"], "dialect": judged_by, "body": judged, "path": urlsplit(sent.url).path}
         )
     return out
 
@@ -305,18 +362,19 @@ def verdicts(directory: Path, requests: list[dict[str, Any]]) -> list[list[str] 
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
-def run(directory: Path, provider: str | None = None, case: str | None = None) -> tuple[dict[str, Row], int]:
+def run(
+    directory: Path, provider: str | None = None, case: str | None = None, patched: bool = False
+) -> tuple[dict[str, Row], int]:
     """Rows by target, and how many bodies could not be judged."""
     from engine.catalog import Catalog
 
     catalog, rows, requests = Catalog(), {}, []  # type: Any, dict[str, Row], list[dict[str, Any]]
     found = chat_cases(directory, case)
-    shipped = set(catalog.provider_ids())
-    for target in TARGETS:
-        name = target.split("/")[0].split(":")[0]
-        if name in shipped and provider in (None, name, target):
+    wanted = targets(catalog, patched)
+    for target, (judged_by, _) in wanted.items():
+        if provider in (None, target.split("/")[0].split(":")[0], target):
             rows[target] = Row()
-            requests += render(catalog, target, found, directory, rows[target])
+            requests += render(catalog, target, judged_by, found, directory, rows[target])
     unjudged = 0
     for request, violations in zip(requests, verdicts(directory, requests), strict=True):
         row = rows[request["target"]]
@@ -325,17 +383,17 @@ def run(directory: Path, provider: str | None = None, case: str | None = None) -
             violations = [v for v in violations if not any(word in v for word in documented)]
         if violations is None:
             unjudged += 1
-        elif found := [v for v in violations if not _documented(request["target"], v)]:
+        elif found := [v for v in violations if not _documented(request["target"], v, wanted[request["target"]][1])]:
             row.invalid[request["case"]] = found
         else:
             row.valid += 1
     return rows, unjudged
 
 
-def _documented(target: str, violation: str) -> bool:
+def _documented(target: str, violation: str, own: frozenset[str]) -> bool:
     path, _, message = violation.partition(": ")
     added = ADDITIONS.get(target.split("/")[0].split(":")[0], ())
-    return message.startswith("unknown key") and path.endswith(added)
+    return message.startswith("unknown key") and (path.endswith(added) or path.rpartition("/")[2] in own)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -343,6 +401,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--provider", help="only this provider or target")
     parser.add_argument("--case", help="only the case with this name")
+    parser.add_argument("--patched", action="store_true", help="only providers whose file changes the wire of its dialect")
     parser.add_argument("--verbose", action="store_true", help="print refusals and every violation too")
     parser.add_argument("--judge", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -352,7 +411,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if not (options.directory / "cases").is_dir():
         parser.error(f"{options.directory} holds no cases")
-    rows, unjudged = run(options.directory, options.provider, options.case)
+    rows, unjudged = run(options.directory, options.provider, options.case, options.patched)
     print(f"{'target':62} {'cases':>5} {'valid':>6} {'invalid':>8} {'refused':>8} {'losses':>7}")
     for target, row in rows.items():
         print(f"{target:62} {row.cases:5} {row.valid:6} {len(row.invalid):8} {len(row.refused):8} {len(row.losses):7}")
