@@ -48,8 +48,8 @@ class _Provider:
         self.ring = KeyRing(1 + len(settings.keys))
         self.tokens = [TokenCache() for _ in range(self.ring.size)]
         self.buckets: dict[str, Bucket] = {}
-
         self.healths: dict[tuple[str, str], Health] = {}  # by base URL and model
+
 
 class _Target:
     """An operation bound to this client's settings, with what its calls need ready."""
@@ -96,12 +96,12 @@ class Caller(RoutingDesk):
         max_retries: int | None = None,
         limits: Mapping[str, float] | None = None,
         trust_env: bool = True,
-        on: Callable[[str, dict[str, Any]], None] | None = None,
         routes: Any = None,
         rates: Mapping[str, Any] | None = None,
         budgets: Any = None,
         ledger: Any = None,
         route_log: Any = None,
+        on: Callable[[str, dict[str, Any]], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
         if unsupported not in UNSUPPORTED:
@@ -127,8 +127,8 @@ class Caller(RoutingDesk):
         self._lock = threading.Lock()
         self._transport = transport
         self._prices = prices
-        if prices is not None:
         self._take_routing(routes, rates, budgets, ledger, route_log)
+        if prices is not None:
             from engine.accounting.book import given_prices
 
             given_prices(prices)  # refuses nonsense now, not at the first answer
@@ -226,8 +226,8 @@ class Caller(RoutingDesk):
         )  # fmt: skip
 
         def finish(response: Response) -> None:
-            _finish(response, bound, context["$report"], run, wanted)
             run.wrote(response.usage.output_tokens)
+            _finish(response, bound, context["$report"], run, wanted)
             attach(response, response.report, self, bound, context, self._clock.time())
 
         tokens = target.provider.tokens

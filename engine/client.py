@@ -21,8 +21,8 @@ from engine.vocabulary import OPERATIONS
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from engine.call.send.drive import Driver
     from engine.call.flow import Call
+    from engine.call.send.drive import Driver
     from engine.call.send.drive_async import AsyncDriver
     from engine.types import HttpRequest, Response
 
