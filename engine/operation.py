@@ -39,8 +39,8 @@ class Operation:
     """One operation of one model, with the caller's settings."""
 
     __slots__ = (
-        "_chat", "_constant", "_foreruns", "_model_info", "_near", "clock", "known_as", "model", "name", "plan", "provider",
-        "secrets", "unsupported", "uuid", "values", "variant", "who",
+        "_chat", "_constant", "_foreruns", "_model_info", "_near", "_proofs", "clock", "known_as", "model", "name", "plan",
+        "provider", "secrets", "unsupported", "uuid", "values", "variant", "who",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +76,8 @@ class Operation:
         self.clock = clock
         self.uuid = uuid
         streamed = plan.stream.call if plan.stream is not None else None
+        #: a setting that is no plain value could be a number that JSON has no word for
+        self._proofs = all(value is None or value.__class__ in (str, int, bool) for value in self.values.values())
         self._foreruns = bool(plan.inline or plan.upload or plan.call.before or (streamed and streamed.before))
         facts = self.model_info if "model_info" in plan.reads else None  # else nobody has to read them
         self._constant = {**self.values, "model_info": facts, "$dialects": plan.dialects, "$operation": self}
@@ -109,7 +111,9 @@ class Operation:
         if around:
             request = self._around(fields, report, unsupported)
         else:
-            request = normalize(self.name, dict(fields), reads=plan.reads, part_reads=plan.part_reads, now=now, uuid=self.uuid)
+            request = normalize(
+                self.name, fields, reads=plan.reads, part_reads=plan.part_reads, now=now, uuid=self.uuid, proofs=self._proofs
+            )
         report.warnings += request.pop("$warnings", ())
         context: dict[str, Any] = {**request, **self._constant}
         context.setdefault("model", self.model)

@@ -19,6 +19,7 @@ except ImportError:  # the standard library is slower and reads the same
 
 DEPTH = 64  # levels of mappings and lists
 DIGITS = 64  # characters of a number
+_REMEMBERED = 1 << 15  # bytes of the longest value that `finite` remembers
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NUMBER = re.compile(rb"[0-9]{%d}" % (DIGITS + 1))
@@ -109,15 +110,18 @@ def _without_surrogates(value: Any) -> Any:
     return value
 
 
-def dumps(value: Any) -> bytes:
-    """Compact UTF-8 JSON. Decimals are written as numbers; keys that are not text become text."""
+def dumps(value: Any, finite: bool = False) -> bytes:
+    """Compact UTF-8 JSON. Decimals are written as numbers; keys that are not text become text.
+
+    `finite` says that no number in it can be NaN or infinite, so that nobody has to look for one.
+    """
     if orjson is not None:
         try:
             data: bytes = orjson.dumps(value, _plain, _OPTIONS)
         except (TypeError, ValueError, RecursionError):
             pass  # integers past 64 bits, keys that are not text, half surrogates: the slow way knows them
         else:
-            if _holds_null(data) and _not_finite(value):
+            if not finite and _holds_null(data) and _not_finite(value):
                 raise JsonError("NaN and Infinity cannot be written as JSON")
             return data
     try:
@@ -143,6 +147,28 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "keys") and hasattr(value, "__getitem__"):
         return dict(value)
     raise TypeError(f"a value of type {type(value).__name__} cannot be written as JSON")
+
+
+_finite: set[bytes] = set()
+
+
+def finite(value: Any) -> bool:
+    """Proof that no number in a value is NaN or infinite, cheap for one that is sent with every call. False proves nothing."""
+    if orjson is None:
+        return False
+    try:
+        data = orjson.dumps(value, None, _OPTIONS)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    if data in _finite:
+        return True
+    if _holds_null(data):
+        return False
+    if len(data) <= _REMEMBERED:
+        if len(_finite) >= 32:
+            _finite.clear()
+        _finite.add(data)
+    return True
 
 
 def _holds_null(data: bytes) -> bool:

@@ -34,21 +34,24 @@ def scalar_text(value: Any) -> str:
     return str(value)
 
 
-def encode(payload: str, value: Any, boundary: Callable[[], str]) -> Encoded:
-    """(bytes, content type) of a call's payload; nothing is no body. `boundary` is asked for multipart bodies only."""
+def encode(payload: str, value: Any, boundary: Callable[[], str], finite: bool = False) -> Encoded:
+    """(bytes, content type) of a call's payload; nothing is no body. `boundary` is asked for multipart bodies only.
+
+    `finite`: no number in it can be NaN or infinite.
+    """
     if value is None or payload == "none":
         return None, None
     if payload == "multipart":
         return _multipart(_mapping(payload, value), boundary())
-    body, media_type = _ENCODERS[payload](value)
+    body, media_type = (_json(value, finite), "application/json") if payload == "json" else _ENCODERS[payload](value)
     if body is not None and payload != "binary" and len(body) > LARGEST:
         raise for_kind("limit")(f"the body is larger than {LARGEST} bytes")
     return body, media_type
 
 
-def _json(value: Any) -> bytes:
+def _json(value: Any, finite: bool = False) -> bytes:
     try:
-        return dumps(value)
+        return dumps(value, finite)
     except JsonError as error:
         raise ConfigError(f"the body cannot be written as JSON: {error}") from None
 
@@ -83,7 +86,6 @@ def _binary(value: Any) -> Encoded:
 
 
 _ENCODERS: dict[str, Callable[[Any], Encoded]] = {
-    "json": lambda value: (_json(value), "application/json"),
     "form": _form,
     "binary": _binary,
     "xml": _xml,

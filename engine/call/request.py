@@ -71,7 +71,7 @@ def build(
             _extra_header(headers, name, value)
     if payload == "none" and body is not None:
         payload = "json"
-    data, media_type = encode(payload, body, lambda: _boundary(context))
+    data, media_type = encode(payload, body, lambda: _boundary(context), main and "$finite" in context)
     if media_type is not None and not any(name.lower() == "content-type" for name in headers):
         headers["Content-Type"] = media_type
     elif payload == "multipart" and media_type is not None:

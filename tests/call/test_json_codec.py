@@ -113,3 +113,13 @@ def test_writing_is_compact_utf8(backend: str, value: Any, text: str) -> None:
 
 def test_half_a_surrogate_pair_is_written_as_an_escape(backend: str) -> None:
     assert json.loads(codec.dumps({"a": "\ud83c"})) == {"a": "\ud83c"}
+
+
+def test_only_what_is_surely_finite_is_proven_so(backend: str) -> None:
+    plain = {"type": ["string", "null"], "a": [1, 2.5, True, "null"]}
+    for _ in range(2):
+        assert codec.finite(plain) == (backend == "orjson")
+        assert not codec.finite({"a": float("nan")})
+        assert not codec.finite([float("inf")])
+        assert not codec.finite({"a": None})  # written as a NaN is
+        assert not codec.finite({"a": {1}})

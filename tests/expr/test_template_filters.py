@@ -9,6 +9,7 @@ import hmac
 import pytest
 
 from engine.errors import ConfigError
+from engine.expr.template.schema import schema as rewritten
 from engine.vocabulary import REQUESTS
 from tests.expr.templating import Spec, rules_of, value
 
@@ -286,3 +287,19 @@ def test_filters_over_parts_say_what_they_read():
     assert [(p.rule, p.suggestion) for p in bad] == [("unknown-field", "file_id")]
     whole = Spec('body: {f: "{{ system_parts }}"}', REQUESTS["chat"])
     assert {"data", "uri", "text"} <= whole.templates.part_reads
+
+
+def test_a_schema_that_comes_again_is_written_the_same_and_costs_the_same():
+    def written(given):
+        n = [1000]
+        return rewritten(n, given, "x", const="enum"), n[0]
+
+    given = {"properties": {"a": {"const": 1, "x": 1}}}
+    first = written(given)
+    assert written(given) == first == ({"properties": {"a": {"enum": [1], "type": "integer"}}}, first[1]) and first[1] < 1000
+    given["properties"]["a"]["const"] = "b"
+    assert written(given)[0] == {"properties": {"a": {"enum": ["b"], "type": "string"}}}
+    nothing = {"properties": {"a": {"default": None}}}
+    number = {"properties": {"a": {"default": float("nan")}}}
+    assert written(nothing)[0] == nothing
+    assert written(number)[0]["properties"]["a"]["default"] is number["properties"]["a"]["default"]

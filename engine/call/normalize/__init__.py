@@ -54,12 +54,15 @@ def normalize(
     part_reads: frozenset[str] | None = None,
     now: float = 0.0,
     uuid: Callable[..., str] | None = None,
+    proofs: bool = False,
 ) -> dict[str, Any]:
     """The canonical request of an operation, with the views that its templates read.
 
     `reads` are the request names and `part_reads` the fields of parts, messages and turns that are read (None: all of
     them). Fields that are None are absent. The caller's values are never changed; large ones are passed on by reference.
-    `$warnings` lists what was left out, if anything. `now` and `uuid` are the clock and the source of ids of the call.
+    `$warnings` lists what was left out, if anything; `$plain`
+    and `$finite` are there with `proofs`, if proven at little cost: all messages are bare texts, no number is NaN or infinite.
+    `now` and `uuid` are the clock and the source of ids of the call.
     Raises ConfigError for a keyword nobody knows and for values that make no sense, LimitError past a size limit.
     """
     try:
@@ -68,7 +71,7 @@ def normalize(
         if not known.issuperset(fields) or None in fields.values():
             given = _known(operation, fields, known)
         if operation in _CHATS and (operation != "realtime" or "messages" in given):
-            return chat(given, reads, _ALL if part_reads is None else part_reads)
+            return chat(given, reads, _ALL if part_reads is None else part_reads, proofs)
         return other(operation, given, ALIASES.get(operation, {}))
     except Error:
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from engine.call.json import finite
 from engine.call.normalize.choices import read_choice, read_format, read_reasoning, read_tools
 from engine.call.normalize.messages import read_messages
 from engine.call.normalize.pairing import pair
@@ -20,10 +21,12 @@ _SETTINGS = frozenset([
 ])  # fmt: skip
 _PLAIN = {"type", "text"}
 _SYSTEM = frozenset(("system", "system_parts", "system_plain"))
+_SCALARS = frozenset((str, int, bool))
+_LARGE = 1e100  # what a template could make infinite out of lies far beyond it
 _REASONING = ("reasoning", "reasoning_effort", "thinking", "thinking_budget")
 
 
-def chat(fields: Mapping[str, Any], reads: frozenset[str] | None, part_reads: frozenset[str]) -> dict[str, Any]:
+def chat(fields: Mapping[str, Any], reads: frozenset[str] | None, part_reads: frozenset[str], proofs: bool) -> dict[str, Any]:
     """The canonical request. `fields` has known names only and no None."""
     notes = Notes()
     out = dict(fields)
@@ -35,6 +38,10 @@ def chat(fields: Mapping[str, Any], reads: frozenset[str] | None, part_reads: fr
     if rest:
         out["has_tool_history"] = pair(messages)
         dress(messages, part_reads)
+    elif proofs:
+        out["$plain"] = True
+        if _finite(fields):
+            out["$finite"] = True
     out["messages"] = messages
     if not _SETTINGS.isdisjoint(out):
         _settings(out, notes)
@@ -42,6 +49,18 @@ def chat(fields: Mapping[str, Any], reads: frozenset[str] | None, part_reads: fr
     if notes:
         out["$warnings"] = list(notes)
     return out
+
+
+def _finite(fields: Mapping[str, Any]) -> bool:
+    """Can no number be NaN or infinite, nor become so in a template? Messages are bare texts."""
+    for name, value in fields.items():
+        kind = value.__class__
+        if kind is float:
+            if not -_LARGE < value < _LARGE:
+                return False
+        elif kind not in _SCALARS and name != "messages" and not finite(value):
+            return False
+    return True
 
 
 def _messages(out: dict[str, Any]) -> list[Any] | tuple[Any, ...] | str:

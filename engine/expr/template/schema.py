@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+try:
+    import orjson
+except ImportError:  # every schema is written anew
+    orjson = None  # type: ignore[assignment]
+
 from engine.errors import ConfigError
 from engine.expr.template.values import MAX_MERGE, kind, spend
 
+KNOWN = 64  # schemas that are remembered as they were written: most calls repeat their tools
+LONGEST = 1 << 14  # bytes of such a schema
+_written: dict[Any, tuple[Any, int]] = {}  # -> (as it was written, what it cost); read only
 #: keywords whose values are mappings from names to schemas: a name there is never a keyword
 _NAMED = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
 #: keywords whose values are data, not schemas
 _DATA = frozenset(("const", "enum", "default", "examples", "example", "required", "dependentRequired"))
 _RECURSIVE = {"type": "object"}
+_EXACT = 0
+if orjson is not None:
+    _EXACT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
 def schema(
@@ -37,7 +48,30 @@ def schema(
         return value
     if value.__class__ is not dict:
         raise ConfigError(f"a schema is a mapping, not {kind(value)}")
-    return _Rewriter(n, value, frozenset(drop), refs == "inline", const == "enum", null == "nullable", closed).schema(value, (), 0)
+    key = (text, drop, refs, const, null, closed) if (text := _text(value)) is not None else None
+    found = _written.get(key)
+    if found is not None:
+        spend(n, found[1])
+        return found[0]
+    before = n[0]
+    rewriter = _Rewriter(n, value, frozenset(drop), refs == "inline", const == "enum", null == "nullable", closed)
+    written = rewriter.schema(value, (), 0)
+    if key is not None:
+        if len(_written) >= KNOWN:
+            _written.clear()
+        _written[key] = (written, before - n[0])
+    return written
+
+
+def _text(value: dict[str, Any]) -> bytes | None:
+    """The schema as JSON, if it is small and says all there is: of plain values only, and no null, which could be a NaN."""
+    if orjson is None:
+        return None
+    try:
+        text = orjson.dumps(value, None, _EXACT)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return text if len(text) <= LONGEST and not (b":null" in text or b",null" in text or b"[null" in text) else None
 
 
 class _Rewriter:
