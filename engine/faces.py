@@ -10,6 +10,7 @@ from engine.streams import AsyncStream, Stream
 if TYPE_CHECKING:
     from engine.client import AsyncClient, Client
     from engine.explain import Explanation
+    from engine.jobs import AsyncJob, Job
     from engine.types import Response
 
 __all__ = ["AsyncFace", "Face", "named"]
@@ -66,6 +67,14 @@ class Face:
     def __call__(self, model: str, *given: Any, **fields: Any) -> Response:
         return self._client._run(self.name, model, given, fields)
 
+    def submit(self, model: str, *given: Any, **fields: Any) -> Job:
+        """Submit a job and come back at once; `job.wait()` follows it. UnsupportedError where the operation is one exchange."""
+        from engine.jobs import Job, submitting
+
+        job = Job(self._client, *submitting(self._client, self.name, model, named(self.name, given, fields)))
+        job._drive(job._submitting())
+        return job
+
     def stream(self, model: str, *given: Any, **fields: Any) -> Stream:
         """The answer as it arrives. `on_interrupt="restart"` sends the request again when it breaks off after content."""
         return self._client._stream(self.name, model, given, fields)
@@ -87,6 +96,14 @@ class AsyncFace:
 
     async def __call__(self, model: str, *given: Any, **fields: Any) -> Response:
         return await self._client._run(self.name, model, given, fields)
+
+    async def submit(self, model: str, *given: Any, **fields: Any) -> AsyncJob:
+        """Submit a job and come back at once; `await job.wait()` follows it."""
+        from engine.jobs import AsyncJob, submitting
+
+        job = AsyncJob(self._client, *submitting(self._client, self.name, model, named(self.name, given, fields)))
+        await job._drive(job._submitting())
+        return job
 
     def stream(self, model: str, *given: Any, **fields: Any) -> AsyncStream:
         """The answer as it arrives."""

@@ -125,6 +125,25 @@ class Stream(_Frozen):
 
 
 @frozen
+class Job(_Frozen):
+    """How an operation that was submitted is followed to its end (SPEC_LANGUAGE 7.3)."""
+
+    path: bool = True  # `id` is a query of the submit reply, else a template
+    id: Callable[[Any], Any] | None = None
+    poll: Call | None = None
+    state: Query | None = None
+    done: frozenset[str] = frozenset()  # native states; what stands in neither set still runs
+    failed: frozenset[str] = frozenset()
+    error: Query | None = None
+    progress: Query | None = None  # 0..1 or 0..100
+    result: tuple[Call, ...] = ()
+    cancel: Call | None = None
+    every: float = 1.0  # seconds between questions, growing to `max_every`
+    max_every: float = 30.0
+    timeout: float = 600.0  # seconds; the deadline, unless the caller gives one
+
+
+@frozen
 class OperationPlan(_Frozen):
     """One operation of one provider with one combination of model patches, compiled."""
 
@@ -147,6 +166,7 @@ class OperationPlan(_Frozen):
     pages: dict[str, Query] = field(default_factory=dict)  # query name -> the next page's parameter in this page
     chat_dialect: str | None = None  # whose body `chat_body` is; None: what the provider's own chat sends
     response: Map | None = None
+    job: Job | None = None
     stream: Stream | None = None
     errors: Errors = field(default_factory=Errors)
     usage_totals: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -212,6 +232,7 @@ class Served(_Frozen):
     writes: frozenset[str] = frozenset()  # part types with a place in a reply
     route: Callable[[str, str, Mapping[str, Any]], dict[str, Any] | None] | None = None
     accept: Callable[..., dict[str, Any]] | None = None
+    content: str | None = None  # key of the body that holds the messages
 
 
 @frozen

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.catalog import Catalog
     from engine.operation import Operation
     from engine.plan import ProviderPlan
-    from engine.types import HttpRequest
+    from engine.types import HttpRequest, Response
 
 FROZEN_NOW = 1767225600.0  # 2026-01-01T00:00:00Z, where an example gives no time of its own
 FIXED_ID = "00000000-0000-4000-8000-000000000000"
@@ -59,3 +60,33 @@ def signed(operation: Operation, request: HttpRequest) -> HttpRequest:
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]
     return request
+
+
+def followed(operation: Operation, request: HttpRequest | None, replies: Sequence[Mapping[str, Any]]) -> Response:
+    """The Response of a job whose calls are answered by these replies, in turn. ConfigError if they do not last."""
+    from engine.call.job import Pause, answer, course
+    from engine.call.read import read_value
+    from engine.errors import ConfigError
+
+    context = request.context if request is not None and request.context is not None else {}
+    left = list(replies)
+    job: dict[str, Any] = {}
+    steps = course(operation, context, job, lambda _: None, lambda low, _: low)
+    document: Any = None
+    headers: dict[str, str] = {}
+    while True:
+        try:
+            step = steps.send(document)
+        except StopIteration as done:
+            return answer(operation, context, done.value, headers)
+        if isinstance(step, Pause):
+            document = None
+            continue
+        if not left:
+            raise ConfigError(f"the job asks more often than the {len(replies)} replies of the example")
+        reply = left.pop(0)
+        body = reply.get("body")
+        data = body.encode() if isinstance(body, str) else b"" if body is None else json.dumps(body).encode()
+        headers = {"content-type": "application/json", **{str(k).lower(): str(v) for k, v in (reply.get("headers") or {}).items()}}
+        call = step.call or operation.plan.call
+        _, document = read_value(call, operation.plan, int(reply.get("status", 200)), headers, data, operation.clock())

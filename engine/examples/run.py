@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from engine.errors import Error
 from engine.examples.cases import Case, cases
-from engine.examples.given import given_operation, signed
+from engine.examples.given import followed, given_operation, signed
 from engine.spec.node import NOWHERE, Mark
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ def _answers(operation: Operation, example: Mapping[str, Any], sent: HttpRequest
         data = body.encode() if isinstance(body, str) else b"" if body is None else json.dumps(body).encode()
         headers = {"content-type": "application/json", **_lower(reply.get("headers") or {})}
         yield operation.read(int(reply.get("status", 200)), headers, data, request=sent)
+    if "replies" in example:
+        yield followed(operation, sent, example["replies"])
     streamed = stream_bytes(operation, example)
     if streamed is None:
         return

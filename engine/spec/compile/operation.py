@@ -13,6 +13,7 @@ from engine.spec.compile.auth import Auths
 from engine.spec.compile.call import Calls, Functions, number, present, word
 from engine.spec.compile.evidence import capabilities, lacking
 from engine.spec.compile.host import guarded
+from engine.spec.compile.job import job
 from engine.spec.compile.mapping import Maps
 from engine.spec.extend import merge
 from engine.spec.node import Node
@@ -132,6 +133,7 @@ class _Operation:
         stream = stream if stream is not None and stream.is_map else None
         if stream is not None and any(present(stream, verb) for verb in vocabulary.VERBS):
             self._stream_call = self.calls.call(stream, "stream")
+        follow = job(tree.value["job"], self.calls, self.queries, self.templates) if present(tree, "job") else None
         maps = self._maps(errors, stream)
         if len(self.problems.errors) > before:
             return None
@@ -157,6 +159,7 @@ class _Operation:
             pages={name: functions[query] for name, query in pages.items()},
             chat_dialect=_text(tree, "chat_dialect"),
             response=functions.get("response"),
+            job=follow(functions) if follow is not None else None,
             stream=self._finish_stream(stream, functions),
             errors=self._finish_errors(errors, error_names, functions),
             usage_totals={k: tuple(v) for k, v in self._totals().items()},

@@ -1,0 +1,205 @@
+"""A job: an operation that is submitted, asked about until it is over, and fetched (SPEC_LANGUAGE 7.3, RELIABILITY J1).
+
+`course` decides and does nothing: it yields what to ask and how long to pause, so that a client, a test and an example walk the
+same way. `finished` is the client's walk: every exchange has the attempts, limits and deadline of any other call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from engine.call.accumulate import Accumulator
+from engine.call.failure import failure
+from engine.call.flow import Call, _refuse_redirect
+from engine.call.read import finish, map_document, read_value
+from engine.call.request import build
+from engine.call.send import SendFailure
+from engine.call.step import Flow, Wait
+from engine.errors import Error
+from engine.plan import Call as CallPlan
+from engine.plan import Job
+from engine.reliability.attempts import Attempts
+from engine.types import HttpRequest, Response
+
+if TYPE_CHECKING:
+    from engine.operation import Operation
+
+__all__ = ["Ask", "JobCall", "Pause", "answer", "ask", "course", "finished", "known", "look"]
+
+GROWTH = 1.5  # of the pause between two questions
+JITTER = 0.2  # of a pause: many jobs of one second do not ask in one second
+
+
+class Ask(NamedTuple):
+    """Make this call (None: the operation's own, which submits) and send its document back."""
+
+    call: CallPlan | None
+    scope: dict[str, Any]
+
+
+class Pause(NamedTuple):
+    """Let that many seconds pass."""
+
+    seconds: float
+
+
+class JobCall(Call):
+    """A call that submits a job; `again` begins the attempts of each further exchange, which may be sent twice."""
+
+    __slots__ = ("again", "told")
+
+    def __init__(self, *given: Any, again: Callable[[], Attempts], told: Callable[[dict[str, Any]], None], **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.again = again
+        self.told = told  # what watches the job: called with the record whenever it has changed
+
+
+def known(job: dict[str, Any]) -> dict[str, Any]:
+    """What templates of a job's calls see as `job`."""
+    return {"id": job.get("id"), "submit": job.get("submit"), "last": job.get("last")}
+
+
+def course(
+    operation: Operation,
+    context: dict[str, Any],
+    job: dict[str, Any],
+    told: Callable[[dict[str, Any]], None],
+    uniform: Callable[[float, float], float],
+) -> Generator[Ask | Pause, Any, list[Any]]:
+    """The documents that `response` maps. `job` holds `id`, `submit`, `last`, `state` and `progress`, and is kept up to date: with
+    an id in it nothing is submitted. Raises the typed error of a job that failed."""
+    table = operation.plan.job
+    assert table is not None
+    if job.get("id") is None:
+        document = yield Ask(None, context)
+        job["submit"] = job["last"] = document
+        job["id"] = _text(table.id(document if table.path else {**context, "job": known(job)})) if table.id is not None else None
+    else:
+        told(job)
+    pause = table.every
+    while True:
+        over = look(operation, table, job)
+        told(job)
+        if over or table.poll is None:
+            break
+        yield Pause(uniform(pause * (1 - JITTER), pause * (1 + JITTER)))
+        pause = min(pause * GROWTH, table.max_every)
+        job["last"] = yield Ask(table.poll, {**context, "job": known(job)})
+    documents = []
+    for call in table.result:
+        scope = {**context, "job": known(job)}
+        if call.when is None or call.when(scope):
+            documents.append((yield Ask(call, scope)))
+    return documents if table.result else [job["last"]]
+
+
+def look(operation: Operation, table: Job, job: dict[str, Any]) -> bool:
+    """Whether the job has ended well; its state and progress are noted."""
+    last = job.get("last")
+    if last is None:
+        return False
+    state = _text(table.state(last)) if table.state is not None else None
+    job["state"] = state
+    progress = table.progress(last) if table.progress is not None else None
+    if isinstance(progress, (int, float)) and not isinstance(progress, bool):
+        job["progress"] = min(progress / 100 if progress > 1 else float(progress), 1.0)
+    if state in table.failed:
+        found = table.error(last) if table.error is not None else None
+        fields = found if isinstance(found, dict) else {"message": _text(found) or f"the job ended as {state}"}
+        said = {"message": fields.get("message") or fields.get("detail") or f"the job ended as {state}", "code": fields.get("code")}
+        raise operation.place(failure(operation.plan, None, {}, last, fields=said, model=operation.model, now=operation.clock()))
+    return state in table.done
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
+
+
+def answer(operation: Operation, context: dict[str, Any], documents: list[Any], headers: dict[str, str]) -> Response:
+    """The Response of a finished job: `response` over each document in turn."""
+    plan, now = operation.plan, operation.clock()
+    into = Accumulator(plan, context=context, model=operation.model)
+    for document in documents:
+        error = map_document(into, plan.response, document, headers, 200, now)
+        if error is not None:
+            raise operation.place(error)
+    into.close()
+    return finish(into, headers, documents[-1] if len(documents) == 1 else documents, now)
+
+
+def finished(call: JobCall, job: dict[str, Any]) -> Flow:
+    """Walk the whole course under the call's deadline: the Response, or the typed error."""
+    deadline = call.attempts.deadline
+    steps = course(call.operation, call.context or {}, job, call.told, call.clock.random)
+    given: Any = None
+    headers: dict[str, str] = {}
+    while True:
+        try:
+            step = steps.send(given)
+        except StopIteration as done:
+            documents = done.value
+            break
+        if isinstance(step, Pause):
+            if deadline.left() <= step.seconds:
+                raise _late(call, job, deadline.error())
+            given = yield Wait(step.seconds)
+        else:
+            given, headers = yield from ask(call, step)
+    response = answer(call.operation, call.context or {}, documents, headers)
+    call.finish(response)
+    return response
+
+
+def _late(call: JobCall, job: dict[str, Any], error: Error) -> Error:
+    """The deadline came before the job's end, which is not lost: it goes on where it runs."""
+    error.message = f"{error.message}; the job {job.get('id')} goes on and can be resumed by its record"
+    error.args = (error.message,)
+    return call.operation.place(error)
+
+
+def ask(call: JobCall, step: Ask) -> Flow:
+    """(document, headers) of one exchange, repeated as the failures of its kind are."""
+    operation, plan = call.operation, call.operation.plan
+    own = step.call is None
+    attempts = call.attempts if own else call.again()
+    walk = call if own else _further(call, attempts)
+    wanted = plan.call if own else step.call
+    while True:
+        attempts.begin()
+        headers: dict[str, str] | None = None
+        unsent, signed = False, False
+        try:
+            if own:
+                request = yield from walk.ready()
+            else:
+                request = yield from _ready(walk, wanted, step.scope)
+            signed = True
+            reply = yield walk.exchange(request, wanted.timeout or attempts.limits.until_headers(False))
+            headers = reply.headers
+            _refuse_redirect(reply.status)
+            _, document = read_value(wanted, plan, reply.status, reply.headers, reply.body, operation.clock())
+        except SendFailure as broken:
+            error, unsent = attempts.failure(broken.kind, str(broken)), broken.unsent
+        except Error as raised:
+            error, unsent = raised, not signed
+        else:
+            attempts.answered()
+            attempts.succeeded()
+            return document, reply.headers
+        yield from walk.after(error, headers, unsent, signed)
+
+
+def _ready(walk: Call, wanted: CallPlan, scope: dict[str, Any]) -> Flow:
+    operation = walk.operation
+    request: HttpRequest = build(wanted, scope, operation.base_url, operation.plan, main=False)
+    return (yield from walk.signed(request, wanted.auth))
+
+
+def _further(call: Call, attempts: Attempts) -> Call:
+    """The same call's surroundings for another exchange."""
+    return Call(
+        call.operation, None, call.route, attempts, call.clock, call.credentials, call.tokens, call.finish, call.context
+    )  # fmt: skip

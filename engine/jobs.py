@@ -1,0 +1,256 @@
+"""Handles of jobs: submitted now, followed later, also by another process (RELIABILITY J1).
+
+job = client.video.submit("replicate/owner/model", "A lighthouse in the fog.")
+saved = job.record                      # plain data; keep it anywhere
+client.job(saved).wait().outputs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from engine.calling import _leaving
+from engine.errors import ConfigError, Error, UnsupportedError
+from engine.leaving import passing
+
+if TYPE_CHECKING:
+    from engine.call.flow import Call
+    from engine.call.job import JobCall
+    from engine.call.step import Flow
+    from engine.calling import Caller
+    from engine.client import AsyncClient, Client
+    from engine.types import Response
+
+__all__ = ["AsyncJob", "Job", "begin"]
+
+#: what a record keeps of the job itself
+_KEPT = ("id", "submit", "last", "state", "progress")
+_PLAIN = (str, int, float, bool)
+
+
+def begin(call: Call, operation: str, model: str) -> dict[str, Any]:
+    """The record of a job that is about to be submitted: what is needed to follow it from anywhere."""
+    context = call.context or {}
+    reads = call.operation.plan.reads
+    request = {k: v for k, v in context.items() if k in reads and k[:1] != "$" and isinstance(v, _PLAIN)}
+    return {"operation": operation, "model": model, "request": request, **dict.fromkeys(_KEPT)}
+
+
+def followed(client: Caller, call: Call, model: str, limited: bool) -> JobCall:
+    """A prepared call as one that submits a job. Unless the caller limited it, the job has the time its spec gives it."""
+    from engine.call.job import JobCall
+    from engine.reliability.attempts import Attempts
+    from engine.reliability.deadline import Deadline
+
+    attempts, table = call.attempts, call.operation.plan.job
+    if table is not None and not limited:
+        attempts.deadline = Deadline(call.clock, table.timeout)
+    target = client._target(model, call.operation.name, None)
+
+    def again() -> Attempts:
+        ring = target.provider.ring
+        return Attempts(
+            attempts.target, attempts.limits, attempts.deadline, call.clock, target.bucket, ring, "safe", attempts.notify
+        )
+
+    return JobCall(
+        call.operation, call.request, call.route, attempts, call.clock, call.credentials, call.tokens, call.finish, call.context,
+        call.unsupported, again=again, told=_nobody,
+    )  # fmt: skip
+
+
+def submitting(client: Caller, operation: str, model: str, fields: dict[str, Any]) -> tuple[JobCall, dict[str, Any]]:
+    """The call and the record of a job that is to be submitted. UnsupportedError where the operation is no job."""
+    limited = fields.get("timeout") is not None
+    call = client._prepare(operation, model, fields, False)
+    if call.operation.plan.job is None:
+        message = f"{operation} is one exchange here, not a job: call it"
+        raise UnsupportedError(message, provider=call.operation.provider, model=call.operation.model, operation=operation)
+    return followed(client, call, model, limited), begin(call, operation, model)
+
+
+def resuming(client: Caller, record: Mapping[str, Any], timeout: float | None) -> tuple[JobCall, dict[str, Any]]:
+    """The same of a job that a record speaks of."""
+    from engine.call.flow import Call
+    from engine.reliability.attempts import Attempts
+    from engine.reliability.deadline import Deadline
+    from engine.types import Report
+
+    kept = checked(record)
+    target = client._target(kept["model"], kept["operation"], None)
+    bound, clock = target.operation, client._clock
+    if bound.plan.job is None:
+        raise UnsupportedError(f"{bound.name} of {bound.provider} is no job", provider=bound.provider, operation=bound.name)
+    if target.missing is not None:
+        raise ConfigError(target.missing, provider=bound.provider, model=bound.model, operation=bound.name)
+    report = Report()
+    context = {
+        "model": bound.model,
+        **kept["request"],
+        **bound._constant,
+        "$report": report,
+        "$now": clock.time(),
+        "$uuid": bound.uuid,
+    }
+    limits = target.limits if timeout is None else target.limits.with_({"deadline": timeout})
+    run = Attempts(target.name, limits, Deadline(clock, limits.deadline), clock, target.bucket, target.provider.ring)
+
+    def finish(response: Response) -> None:
+        response.provider = response.provider or bound.provider
+        response.report.attempts = run.records
+
+    call = Call(bound, None, target.route, run, clock, target.credentials, target.provider.tokens, finish, context)
+    return followed(client, call, kept["model"], timeout is not None), kept
+
+
+def _nobody(record: dict[str, Any]) -> None:
+    """Nobody watches this job."""
+
+
+def checked(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as it was kept. ConfigError for anything else."""
+    names = ("operation", "model", "id")
+    if not isinstance(record, Mapping) or any(not isinstance(record.get(name), str) for name in names):
+        raise ConfigError("a job's record is the mapping that `job.record` gave: it has an operation, a model and an id")
+    return {**dict.fromkeys(_KEPT), "request": {}, **record}
+
+
+class _Handle:
+    """What both kinds of handle know."""
+
+    def __init__(self, client: Any, call: JobCall, record: dict[str, Any]) -> None:
+        self._client = client
+        self._call = call
+        self.record = record  #: plain data that `client.job` takes; no secret is in it
+
+    @property
+    def id(self) -> str | None:
+        """The provider's id of the job."""
+        return self.record.get("id")
+
+    @property
+    def state(self) -> str | None:
+        """The provider's word for how far it is, as last heard."""
+        return self.record.get("state")
+
+    @property
+    def progress(self) -> float | None:
+        """0 to 1, as last heard; None if the provider does not say."""
+        return self.record.get("progress")
+
+    @property
+    def done(self) -> bool:
+        """Whether the job was last heard of as ended, well or not."""
+        table = self._call.operation.plan.job
+        return table is not None and (self.state in table.done or self.state in table.failed)
+
+    def __repr__(self) -> str:
+        return f"<job {self.id} of {self._call.operation.provider}: {self.state}>"
+
+    def _submitting(self) -> Flow:
+        """Only the submission: the record then has the job's id."""
+        from engine.call.job import Ask, course
+
+        call = self._call
+        steps = course(call.operation, call.context or {}, self.record, call.told, call.clock.random)
+        first = next(steps)
+        assert isinstance(first, Ask)
+        from engine.call.job import ask
+
+        document, _ = yield from ask(call, first)
+        try:
+            steps.send(document)
+        except StopIteration:
+            pass
+        finally:
+            steps.close()
+        call.request = None
+
+    def _finishing(self, watch: Callable[[dict[str, Any]], None] | None) -> Flow:
+        from engine.call.job import finished
+
+        if watch is not None:
+            self._call.told = watch
+        return finished(self._call, self.record)
+
+    def _polling(self) -> Flow:
+        from engine.call.job import Ask, ask, known, look
+
+        call = self._call
+        table = call.operation.plan.job
+        if table is None or table.poll is None:
+            raise UnsupportedError("this job cannot be asked about; wait for it")
+        if not self.done:
+            step = Ask(table.poll, {**(call.context or {}), "job": known(self.record)})
+            self.record["last"], _ = yield from ask(call, step)
+            look(call.operation, table, self.record)
+        return self.state
+
+    def _cancelling(self) -> Flow:
+        from engine.call.job import Ask, ask, known
+
+        call = self._call
+        table = call.operation.plan.job
+        if table is None or table.cancel is None:
+            raise UnsupportedError("this provider's jobs cannot be cancelled")
+        yield from ask(call, Ask(table.cancel, {**(call.context or {}), "job": known(self.record)}))
+
+
+class Job(_Handle):
+    """A submitted job of a blocking client."""
+
+    _client: Client
+
+    def poll(self) -> str | None:
+        """Ask once; the provider's word for how far it is. Raises the job's own error if it failed."""
+        return self._drive(self._polling())  # type: ignore[no-any-return]
+
+    def wait(self, *, progress: Callable[[dict[str, Any]], None] | None = None) -> Response:
+        """Follow the job to its end: the Response. `progress` is called with the record whenever it has changed.
+
+        Raises the job's error, or DeadlineError when the time given to the job is over; it then goes on where it runs.
+        """
+        return self._drive(self._finishing(progress))  # type: ignore[no-any-return]
+
+    def cancel(self) -> None:
+        """Ask the provider to stop. UnsupportedError where it has no way to."""
+        self._drive(self._cancelling())
+
+    def _drive(self, flow: Flow) -> Any:
+        problem: Error
+        try:
+            return self._client._driver.run(flow)
+        except Exception as caught:
+            problem = _leaving(caught, self._call)
+        except BaseException as stop:
+            raise passing(stop)  # noqa: B904
+        raise problem
+
+
+class AsyncJob(_Handle):
+    """A submitted job of an async client; the twin of Job."""
+
+    _client: AsyncClient
+
+    async def poll(self) -> str | None:
+        """Ask once; the provider's word for how far it is."""
+        return await self._drive(self._polling())  # type: ignore[no-any-return]
+
+    async def wait(self, *, progress: Callable[[dict[str, Any]], None] | None = None) -> Response:
+        """Follow the job to its end: the Response."""
+        return await self._drive(self._finishing(progress))  # type: ignore[no-any-return]
+
+    async def cancel(self) -> None:
+        """Ask the provider to stop."""
+        await self._drive(self._cancelling())
+
+    async def _drive(self, flow: Flow) -> Any:
+        problem: Error
+        try:
+            return await self._client._driver.run(flow)
+        except Exception as caught:
+            problem = _leaving(caught, self._call)
+        except BaseException as stop:
+            raise passing(stop)  # noqa: B904
+        raise problem
