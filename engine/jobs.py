@@ -37,7 +37,7 @@ def begin(call: Call, operation: str, model: str) -> dict[str, Any]:
     return {"operation": operation, "model": model, "request": request, **dict.fromkeys(_KEPT)}
 
 
-def followed(client: Caller, call: Call, model: str, limited: bool) -> JobCall:
+def followed(client: Any, call: Call, model: str, limited: bool) -> JobCall:
     """A prepared call as one that submits a job. Unless the caller limited it, the job has the time its spec gives it."""
     from engine.call.job import JobCall
     from engine.reliability.attempts import Attempts

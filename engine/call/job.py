@@ -164,9 +164,9 @@ def ask(call: JobCall, step: Ask) -> Flow:
     """(document, headers) of one exchange, repeated as the failures of its kind are."""
     operation, plan = call.operation, call.operation.plan
     own = step.call is None
+    wanted = plan.call if step.call is None else step.call
     attempts = call.attempts if own else call.again()
     walk = call if own else _further(call, attempts)
-    wanted = plan.call if own else step.call
     while True:
         attempts.begin()
         headers: dict[str, str] | None = None

@@ -39,6 +39,8 @@ def job(node: Node, calls: Calls, queries: Queries, templates: Templates) -> Cal
     states = node.get("states")
 
     def finish(functions: Mapping[str, Callable[..., Any]]) -> plan.Job:
+        made: dict[str, Any] = {key: functions[name] for key, name in names.items()}
+        made.update((key, make(functions)) for key, make in single.items())
         return plan.Job(
             path=path,
             done=_words(states, "done"),
@@ -47,8 +49,7 @@ def job(node: Node, calls: Calls, queries: Queries, templates: Templates) -> Cal
             every=number(node, "every") or 1.0,
             max_every=number(node, "max_every") or 30.0,
             timeout=number(node, "timeout") or 600.0,
-            **{key: functions[name] for key, name in names.items()},
-            **{key: make(functions) for key, make in single.items()},
+            **made,
         )
 
     return finish
