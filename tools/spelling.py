@@ -78,6 +78,12 @@ def plain(dialect: str, body: Any) -> Any:
             del found["include"]
     if "tools" not in found:
         found.pop("parallel_tool_calls", None)  # says nothing without tools
+    if isinstance(found.get("instructions"), str) and isinstance(found.get("input"), (str, list)):  # a system text of its own
+        said = found["input"]
+        found["input"] = [
+            {"role": "system", "content": found.pop("instructions")},
+            *(said if isinstance(said, list) else [{"role": "user", "content": said}]),
+        ]
     for key in ("messages", "contents", "input"):
         if key in found:
             found[key] = _conversation(found[key], found, dialect)

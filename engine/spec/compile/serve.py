@@ -50,6 +50,7 @@ _CONTENT = {**{name: name for name in _PROSE}, "tool_calls": "tool_call"}
 _PATH = re.compile(r"\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*(?:$|\|\||&&)")
 _TOTALS = frozenset(("input_tokens", "output_tokens", "total_tokens"))  # finer counters may be ones only the provider knows
 _LISTED = re.compile(r"\s*[A-Za-z_][\w.]*\[")  # picked out of a list: read only, and no fault of the author's
+_MESSAGES = re.compile(r"\s*\w+\s+in\s+(?:messages|turns)\s*\Z")
 _CHOICES = re.compile(r"\s*(\w+)\s+in\s+choices\s*\Z")
 
 
@@ -185,7 +186,14 @@ class _Serving:
             writes=self.writes(serve.value["reply"]),
             route=accepting.route,
             accept=accepting.accept,
+            content=self.content(),
         )
+
+    def content(self) -> str | None:
+        """The key of the body whose template goes through the messages."""
+        body = self.tree.get("body")
+        found = (key for key, node in (body or _EMPTY).items() if any(_MESSAGES.match(text) for text in texts(node)))
+        return next(found, None)
 
     # --- tables, turned around --------------------------------------------------------------------------------------
 
