@@ -8,7 +8,7 @@ SDKS   := .venv-sdks
 SHARED ?= ../shared
 JOBS   ?= 2
 
-.PHONY: demo test check format replay wire faults laws sdk-matrix docs bench clean
+.PHONY: demo test check format replay wire faults laws sdk-matrix docs bench bench-gateway soak clean
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -76,6 +76,16 @@ docs: $(VENV)/.run
 
 bench:
 	$(PYTHON) tools/bench/run.py
+
+# the gateway beside a raw pass-through: CPU for each call and event, added latency, memory
+bench-gateway: $(VENV)/.test
+	$(BIN)/python tools/bench/run.py gateway
+
+# hundreds of streams through the gateway at once: none lost, none cut, no growth
+WIDTH   ?= 500
+SECONDS ?= 60
+soak: $(VENV)/.test
+	$(BIN)/python tools/bench/gateway/soak.py --width $(WIDTH) --seconds $(SECONDS)
 
 clean:
 	rm -rf $(VENV) $(SDKS) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

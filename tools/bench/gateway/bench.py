@@ -17,7 +17,8 @@ from .processes import Server, free_port, load
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 KEY = "sk-bench-0123456789abcdef"
-GATEWAY, OTHERS = 0, 1  # cores
+CORES = sorted(os.sched_getaffinity(0))
+GATEWAY, OTHERS = CORES[0], CORES[-1]
 
 
 @dataclass

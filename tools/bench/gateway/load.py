@@ -105,11 +105,12 @@ class Load:
 
     async def closed(self) -> None:
         left = self.task.get("calls")
-        until = time.perf_counter() + self.task.get("seconds", 1e9)
+        spread = self.task.get("spread", 0.0)  # seconds in which the lanes begin, one after the other
+        until = time.perf_counter() + spread + self.task.get("seconds", 1e9)
 
         async def lane(number: int, width: int) -> None:
             connection = await self.connect()
-            await asyncio.sleep(self.task.get("spread", 0.0) * number / width)
+            await asyncio.sleep(spread * number / width)
             mine = 0
             while (left is None or mine < left // width) and time.perf_counter() < until:
                 connection = await self.one(connection)
