@@ -20,7 +20,7 @@ from engine.reliability.retry import Bucket, KeyRing
 from engine.routing.desk import RoutingDesk
 from engine.settings import Settings, missing_credential
 from engine.several import Share
-from engine.worded import spoken
+from engine.worded import bound as bound_to
 
 if TYPE_CHECKING:
     from engine.catalog import Catalog
@@ -196,7 +196,7 @@ class Caller(RoutingDesk):
         """The call for these fields, rendered but unsigned. Pops the options that are not fields of the request."""
         timeout = fields.pop("timeout", None)
         attempts = fields.pop("attempts", None)
-        target, fields = spoken(self, model, operation, fields)
+        target = bound_to(self, model, operation, fields.pop("dialect", None))
         limits = target.limits
         if timeout is not None or attempts is not None:
             changes = {"deadline": timeout, "attempts": attempts}
@@ -264,7 +264,7 @@ class Caller(RoutingDesk):
         fields = named(operation, given, dict(fields))
         for option in ("timeout", "attempts", "on_interrupt"):
             fields.pop(option, None)
-        target, fields = spoken(self, model, operation, fields)
+        target = bound_to(self, model, operation, fields.pop("dialect", None))
         bound = target.operation
         request, context, unsupported = bound.start(fields)
         notes: list[str] = []

@@ -38,6 +38,9 @@ POSITIONAL: dict[str, tuple[str, ...]] = {
     "batch": ("requests",),
 }
 
+#: operations whose messages may come in the words of a dialect
+_WORDED = frozenset(("chat", "count_tokens"))
+
 
 def named(operation: str, given: tuple[Any, ...], fields: dict[str, Any]) -> dict[str, Any]:
     """Fields with the positional ones under their names. ConfigError for one too many or one given twice."""
@@ -53,11 +56,23 @@ def named(operation: str, given: tuple[Any, ...], fields: dict[str, Any]) -> dic
     return fields
 
 
+def _said(
+    client: Client | AsyncClient, operation: str, given: tuple[Any, ...], fields: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What is passed on: with a `dialect`, what was said in its words."""
+    if fields.get("dialect") is None or operation not in _WORDED:
+        return given, fields
+    from engine.worded import worded
+
+    return (), worded(client.catalog, named(operation, given, fields))
+
+
 class Face:
     """One operation of a client. Calling it gives the Response or raises a typed error.
 
-    Beside the operation's own fields every call takes `timeout` (the deadline, seconds), `attempts`, `dialect` (the
-    variant that speaks it) and `unsupported`.
+    Beside the operation's own fields every call takes `timeout` (the deadline, seconds), `attempts`, `unsupported` and
+    `dialect`. With a dialect, messages and fields of a chat are in its words whoever the
+    provider is; where he has a variant that speaks it, that one is called.
     """
 
     def __init__(self, client: Client, name: str) -> None:
@@ -65,7 +80,7 @@ class Face:
         self.name = name
 
     def __call__(self, model: str, *given: Any, **fields: Any) -> Response:
-        return self._client._run(self.name, model, given, fields)
+        return self._client._run(self.name, model, *_said(self._client, self.name, given, fields))
 
     def submit(self, model: str, *given: Any, **fields: Any) -> Job:
         """Submit a job and come back at once; `job.wait()` follows it. UnsupportedError where the operation is one exchange."""
@@ -77,11 +92,11 @@ class Face:
 
     def stream(self, model: str, *given: Any, **fields: Any) -> Stream:
         """The answer as it arrives. `on_interrupt="restart"` sends the request again when it breaks off after content."""
-        return self._client._stream(self.name, model, given, fields)
+        return self._client._stream(self.name, model, *_said(self._client, self.name, given, fields))
 
     def explain(self, model: str, *given: Any, **fields: Any) -> Explanation:
         """What would be sent, with masked credentials and the fate of every parameter. Nothing is sent."""
-        return self._client._explain(self.name, model, given, fields)
+        return self._client._explain(self.name, model, *_said(self._client, self.name, given, fields))
 
     def __repr__(self) -> str:
         return f"<{self.name} of {self._client!r}>"
@@ -95,7 +110,7 @@ class AsyncFace:
         self.name = name
 
     async def __call__(self, model: str, *given: Any, **fields: Any) -> Response:
-        return await self._client._run(self.name, model, given, fields)
+        return await self._client._run(self.name, model, *_said(self._client, self.name, given, fields))
 
     async def submit(self, model: str, *given: Any, **fields: Any) -> AsyncJob:
         """Submit a job and come back at once; `await job.wait()` follows it."""
@@ -107,11 +122,11 @@ class AsyncFace:
 
     def stream(self, model: str, *given: Any, **fields: Any) -> AsyncStream:
         """The answer as it arrives."""
-        return self._client._stream(self.name, model, given, fields)
+        return self._client._stream(self.name, model, *_said(self._client, self.name, given, fields))
 
     def explain(self, model: str, *given: Any, **fields: Any) -> Explanation:
         """What would be sent, with masked credentials and the fate of every parameter. Nothing is sent."""
-        return self._client._explain(self.name, model, given, fields)
+        return self._client._explain(self.name, model, *_said(self._client, self.name, given, fields))
 
     def __repr__(self) -> str:
         return f"<{self.name} of {self._client!r}>"

@@ -21,32 +21,42 @@ if TYPE_CHECKING:
     from engine.catalog import Catalog
     from engine.plan import Served
 
-__all__ = ["canonical", "spoken"]
+__all__ = ["Words", "bound", "canonical", "worded"]
 
-#: operations whose messages may come in the words of a dialect
-_WORDED = frozenset(("chat", "count_tokens"))
 #: fields that are no dialect's
-_OURS = frozenset(("unsupported", "extra", "extra_body", "extra_headers", "extra_query", "stream", "base_model"))
+_OURS = frozenset(
+    "unsupported extra extra_body extra_headers extra_query stream timeout attempts on_interrupt tenant tags hints".split()
+)
 _DEPTH = 64
 
 
-def spoken(caller: Caller, model: str, operation: str, fields: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The target of a call and its canonical fields. With a `dialect` the variant that speaks it is called, if there is one."""
-    dialect = fields.pop("dialect", None)
-    if dialect is None or operation not in _WORDED:
-        return caller._target(model, operation, dialect), fields
-    provider: str | None = None
+class Words(str):
+    """The dialect a request came in: its provider's variant that speaks it is preferred, not demanded."""
+
+
+def worded(catalog: Catalog, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a call whose messages are in the words of its `dialect`, in canonical ones."""
+    dialect = str(fields["dialect"])
+    found = canonical(catalog, dialect, {k: v for k, v in fields.items() if k != "dialect"})
+    found["dialect"] = Words(dialect)
+    return found
+
+
+def bound(caller: Caller, model: str, operation: str, dialect: str | None) -> Any:
+    """The target of a call: the variant that speaks a dialect, which only a request in its words can do without."""
+    if not isinstance(dialect, Words):
+        return caller._target(model, operation, dialect)
     try:
-        target = caller._target(model, operation, dialect)
-        provider = target.operation.provider if target.operation.variant is None else None
+        return caller._target(model, operation, str(dialect))
     except UnsupportedError:
-        target = caller._target(model, operation, None)
-    return target, canonical(caller.catalog, str(dialect), provider, fields)
+        return caller._target(model, operation, None)
 
 
-def canonical(catalog: Catalog, dialect: str, provider: str | None, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a call, read in the words of a chat dialect (as a provider patches it, if one is given)."""
-    served = _served(catalog, dialect, provider)
+def canonical(catalog: Catalog, dialect: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a call, read in the words of a chat dialect."""
+    served = catalog.served(dialect)
+    if served.operation != "chat" or served.accept is None:
+        raise ConfigError(f"{dialect} is no dialect of chat: messages cannot be read in its words")
     ours = {name: value for name, value in fields.items() if name in _OURS}
     body: dict[str, Any] = {}
     for name, value in fields.items():
@@ -114,18 +124,6 @@ def _own(message: Any) -> bool:
     """Whether a message is the engine's: its parts have the engine's types."""
     parts = message.get("parts") if isinstance(message, dict) else None
     return isinstance(parts, list) and bool(parts) and all(isinstance(p, dict) and p.get("type") in PART_TYPES for p in parts)
-
-
-def _served(catalog: Catalog, dialect: str, provider: str | None) -> Served:
-    try:
-        served = catalog.served(dialect, provider)
-    except UnsupportedError:
-        if provider is None:
-            raise
-        served = catalog.served(dialect)
-    if served.operation != "chat" or served.accept is None:
-        raise ConfigError(f"{dialect} is no dialect of chat: messages cannot be read in its words")
-    return served
 
 
 def _camel(name: str) -> str:

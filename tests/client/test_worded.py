@@ -120,6 +120,19 @@ def test_answers_of_the_engine_and_canonical_fields_mix_with_a_dialects_own() ->
     assert explained.body["tools"][0]["function"]["name"] == "weather" and explained.body["seed"] == 3
 
 
+def test_options_of_a_call_are_no_fields_of_a_body() -> None:
+    explained = CLIENT.chat.explain(
+        "google-gemini/m",
+        WORDS["gemini"]["messages"],
+        dialect="gemini",
+        timeout=5,
+        attempts=1,
+        unsupported="ignore",
+        extra_body={"x": 1},
+    )
+    assert set(explained.body) == {"contents", "x"}
+
+
 def test_models_of_other_libraries_and_bytes_are_read() -> None:
     class Block:
         def model_dump(self, exclude_none: bool) -> dict[str, Any]:
@@ -130,7 +143,7 @@ def test_models_of_other_libraries_and_bytes_are_read() -> None:
 
 
 def test_a_stream_in_a_dialects_words_still_asks_for_usage() -> None:
-    fields = canonical(CATALOG, "openai-chat", None, {"messages": [{"role": "user", "content": "hi"}]})
+    fields = canonical(CATALOG, "openai-chat", {"messages": [{"role": "user", "content": "hi"}]})
     body = json.loads(given_operation(CATALOG, "openai/m", "chat").render(**fields, stream=True).body or b"")
     assert body["stream_options"] == {"include_usage": True}
 
@@ -155,7 +168,7 @@ def test_what_callers_pass_is_openai_chat_accepted() -> None:
             continue
         known = engine.call.normalize.names("chat") - {"model", "stream"}
         fields = {k: v for k, v in body.items() if k in known}
-        accepted = canonical(CATALOG, "openai-chat", None, fields)
+        accepted = canonical(CATALOG, "openai-chat", fields)
         kept = accepted != (bare := without_extra(accepted)) or '"native"' in json.dumps(accepted)
         for operation in operations:
             if rendered(operation, bare) == rendered(operation, fields):
