@@ -29,7 +29,7 @@ _VAGUE = ("application/octet-stream", "binary/octet-stream")
 
 def needs_forerun(plan: OperationPlan, context: Mapping[str, Any]) -> bool:
     """Whether a plain rendering lacks something that only further exchanges can give."""
-    if _main(plan, context).before:
+    if any(step.when is None or step.when(context) for _, step in _main(plan, context).before):
         return True
     if not plan.inline and not plan.upload:
         return False
