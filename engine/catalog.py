@@ -18,8 +18,9 @@ from engine.vocabulary import MODELLESS
 
 if TYPE_CHECKING:
     from engine.accounting.facts import Facts
+    from engine.expr.shelf import Shelf
     from engine.operation import Operation
-    from engine.spec.compile.operation import KeptMaps
+    from engine.spec.extend import Chains
 
 __all__ = ["BUILTIN", "Catalog", "Remote", "remote"]
 
@@ -39,7 +40,8 @@ class Catalog:
         self._operations: dict[tuple[Any, ...], OperationPlan] = {}
         self._warnings: dict[tuple[Any, ...], tuple[Problem, ...]] = {}
         self._served: dict[tuple[str, str | None], Served] = {}
-        self.maps: KeptMaps = {}  # compiled maps, shared by all providers that inherit them unchanged
+        self.chains: Chains = {}  # dialects laid over one another
+        self._shelf: Shelf | None = None
         self._aliases: dict[str, str] | None = None
         self._ownership = Ownership(self.files)
         self._unowned: set[str] = set()  # ids that are known to be nobody's alias
@@ -210,7 +212,16 @@ class Catalog:
         if tree is None:
             return None
         who = provider_plan(provider, root, problems, self.trust(provider), self._allowed(provider))
-        return compile_operation(who, root, operation, tree, dialects, problems, self.maps)
+        return compile_operation(who, root, operation, tree, dialects, problems, self.shelf)
+
+    @property
+    def shelf(self) -> Shelf:
+        """What was compiled, for all providers that inherit it unchanged."""
+        if self._shelf is None:
+            from engine.expr.shelf import Shelf
+
+            self._shelf = Shelf()
+        return self._shelf
 
     def served(self, dialect: str, provider: str | None = None) -> Served:
         """A dialect spoken as a server; with a provider, as its patches have it. Compiled when first asked for.

@@ -29,6 +29,7 @@ class Unit:
         self.marks: list[Mark | None] = []
         self.bound: dict[str, Any] = {}
         self.functions: list[ast.stmt] = []
+        self.adopted: dict[str, Callable[..., Any]] = {}  # functions that are compiled already
         self._count = 0
         self._lines: dict[Mark | None, int] = {}
 
@@ -70,12 +71,14 @@ class Unit:
         return statement
 
     def build(self) -> dict[str, Callable[..., Any]]:
-        """Compile everything added so far; returns the functions by name."""
+        """Compile everything added so far; returns the functions by name, with those adopted."""
+        if not self.functions:
+            return dict(self.adopted)
         module = ast.Module(list(self.functions), [])
         _place(module, 1)
         namespace: dict[str, Any] = {"__builtins__": {}, "__marks__": tuple(self.marks), **self.bound}
         exec(compile(module, f"<{self.label}>", "exec"), namespace)
-        return {f.name: namespace[f.name] for f in self.functions if isinstance(f, ast.FunctionDef)}
+        return {**self.adopted, **{f.name: namespace[f.name] for f in self.functions if isinstance(f, ast.FunctionDef)}}
 
 
 def _place(root: ast.AST, line: int) -> None:

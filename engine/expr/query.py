@@ -20,6 +20,7 @@ from engine.expr.function import Unit, load
 from engine.expr.query_code import Code, Value
 from engine.expr.query_functions import FUNCTIONS, QueryError
 from engine.expr.query_paths import write_path
+from engine.expr.shelf import Shelf
 from engine.spec.node import NOWHERE, Mark, Node
 from engine.spec.problem import Problems, nearest
 
@@ -182,8 +183,9 @@ def _takes_expression(parent: Any, node: Any) -> bool:
 class Queries:
     """Compiles the paths of one unit. Findings go to `problems` (rule bad-path), each once."""
 
-    def __init__(self, unit: Unit, problems: Problems) -> None:
+    def __init__(self, unit: Unit, problems: Problems, shelf: Shelf | None = None) -> None:
         self.unit = unit
+        self.shelf = shelf
         self.problems = problems
         self._reported: set[tuple[Mark, str]] = set()
 
@@ -192,11 +194,21 @@ class Queries:
 
         `node` is a path, or a number or boolean that is its own value. The function raises only LimitError.
         """
-        code = Code(self.unit, node.mark)
-        result = self.inline(code, node, Value(load("document")))
-        if result is not None:
+        key = ("query", id(node))
+        found = self.shelf.find(key, {}, self.problems) if self.shelf is not None else None
+        if found is None:
+            before = len(self.problems)
+            unit = self.unit if self.shelf is None else Unit(self.unit.label)
+            code = Code(unit, node.mark)
+            result = self.inline(code, node, Value(load("document")))
+            if result is None:
+                return
             code.add(ast.Return(result.expr))
-            self.unit.function(name, ["document"], code.body())
+            unit.function(name, ["document"], code.body())
+            if self.shelf is None:
+                return
+            found = self.shelf.put(key, (node,), unit.build()[name], self.problems[before:])
+        self.unit.adopted[name] = found.function
 
     def inline(self, code: Code, node: Node, value: Value) -> Value | None:
         """Write a path's statements into a function under construction; None if the path is wrong (and reported)."""

@@ -6,6 +6,7 @@ Nodes keep the mark of whoever wrote the value, so a merged tree still says file
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from engine.errors import ConfigError
@@ -15,6 +16,8 @@ from engine.spec.problem import Problems, nearest
 from engine.vocabulary import OPERATIONS
 
 CHAIN_LIMIT = 5
+#: ids of dialects' nodes, nearest first -> those nodes (held, so that their ids stay their own), merged, and what was found
+Chains = dict[tuple[int, ...], tuple[tuple[Node, ...], Node | None, Problems]]
 
 #: what each finding of this module means, for `llmkit explain` and the key reference
 RULES = {
@@ -42,6 +45,8 @@ class Source(Protocol):
     def provider(self, id: str) -> Node | None: ...
     def dialect_ids(self) -> Collection[str]: ...
     def provider_ids(self) -> Collection[str]: ...
+    @property
+    def chains(self) -> Chains: ...
 
 
 def merge(base: Node | None, patch: Node, problems: Problems | None = None) -> Node:
@@ -287,15 +292,27 @@ def _over_dialects(source: Source, node: Node, operation: str, problems: Problem
     chain = _chain(node, None, source.dialect, source.dialect_ids, "dialect", problems)
     if len(problems.errors) > before or (not chain and node.get("extends") is not None):
         return None, []
-    tree: Node | None = None
     for name, link in reversed(chain):
         speaks = link.get("operation")
         if speaks is not None and speaks.value != operation:
             mark = node.value["extends"].mark
             problems.error("wrong-operation", f"dialect `{name}` is for {speaks.value}, not {operation}", mark, width=len(name))
             return None, []
-        tree = merge(tree, _headless(link), problems)
-    return merge(tree, _headless(node), problems), chain
+    return merge(_merged(source, chain, problems), _headless(node), problems), chain
+
+
+def _merged(source: Source, chain: list[tuple[str, Node]], problems: Problems) -> Node | None:
+    """The dialects of a chain laid over one another: once for a source, so that all who extend them share the same nodes."""
+    links = tuple(link for _, link in chain)
+    found = source.chains.get(tuple(map(id, links)))
+    if found is None:
+        told = Problems()
+        tree: Node | None = None
+        for link in reversed(links):
+            tree = merge(tree, _headless(link), told)
+        found = source.chains[tuple(map(id, links))] = (links, tree, told)
+    problems.extend(replace(problem) for problem in found[2])
+    return found[1]
 
 
 def _headless(node: Node) -> Node:

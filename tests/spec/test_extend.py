@@ -33,6 +33,7 @@ class Files:
 
     def __init__(self, dialects: dict[str, str], providers: dict[str, str]) -> None:
         self.trees = {"dialects": {}, "providers": {}}
+        self.chains = {}
         for kind, texts in (("dialects", dialects), ("providers", providers)):
             for id, text in texts.items():
                 problems = Problems()

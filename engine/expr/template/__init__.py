@@ -13,13 +13,14 @@ the functions of this package. jinja2 is imported when the first expression is p
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from engine.expr.function import Unit, assign, call, load
+from engine.expr.shelf import Shelf
 from engine.expr.template import functions, landing, values
 from engine.expr.template.carriers import request_extra
-from engine.expr.template.frame import Frame
+from engine.expr.template.frame import Frame, Helpers
 from engine.expr.template.params import Parameters
 from engine.expr.template.parse import ExpressionError, parse_expression, parsed, preload
 from engine.expr.template.statements import Sink
@@ -64,11 +65,17 @@ class Templates(Parameters):
         label: str = "chat",
         functions: Collection[str] = functions.EVERYWHERE,
         trusted: bool = True,
+        shelf: Shelf | None = None,
+        tables_from: Node | None = None,
     ) -> None:
         super().__init__(unit, problems, request, variables, secrets, tables, label, functions)
         self.trusted = trusted
         self.budget = values.BUDGET if trusted else values.REMOTE_BUDGET
         self.part_types: set[str] = set()
+        self.shelf = shelf
+        self._around: tuple[Any, ...] = (label, trusted, tuple(functions), id(tables_from))
+        self._nodes: tuple[Any, ...] = (tables_from,)
+        self._parts_made: Callable[..., Any] | None = None
         self.trees: dict[str, Node] = {}
 
     def template(self, name: str, node: Node, mode: str = "body") -> None:
@@ -81,6 +88,9 @@ class Templates(Parameters):
         if mode not in MODES:
             raise ValueError(f"unknown mode {mode!r}")
         self.trees[name] = node
+        self._made(name, mode, node, lambda: self._template(name, node, mode))
+
+    def _template(self, name: str, node: Node, mode: str) -> None:
         self._open(mode)
         self.put(assign("r", ast.Constant(None)), node.mark)
         self.emit(node, {}, Sink("r"))
@@ -94,8 +104,58 @@ class Templates(Parameters):
     def expression(self, name: str, node: Node) -> None:
         """Add the function `name(c)` for a bare expression (`when`, `if`)."""
         self.trees[name] = node
+        self._made(name, "expression", node, lambda: self._expression(name, node))
+
+    def _expression(self, name: str, node: Node) -> None:
         self._open("body")
         self._close(name, self.bare(node, {}).code, node.mark)
+
+    def parts(self, node: Node) -> None:
+        """Compile a `parts` table; templates compiled from now on may call `parts(x)`."""
+        self.parts_function = self.unit.fresh("parts")
+        self._made(self.parts_function, "parts", node, lambda: super(Templates, self).parts(node))
+        self._parts_made = self.unit.adopted.get(self.parts_function)
+        self._around, self._nodes = (*self._around, id(node)), (*self._nodes, node)
+
+    def params(self, name: str, table: Node) -> None:
+        """Add the function `name(c, body, report, unsupported) -> body` of a parameter table."""
+        self._made(name, "params", table, lambda: super(Templates, self).params(name, table))
+
+    def _made(self, name: str, kind: str, node: Node, write: Callable[[], None]) -> None:
+        """Add what `write` compiles to the unit. With a shelf it is compiled apart, and once for all who have the same."""
+        if self.shelf is None:
+            return write()
+        key = (kind, id(node), *self._around)
+        found = self.shelf.find(key, self.names, self.problems)
+        if found is None:
+            before, books = len(self.problems), self._books()
+            outer, self.unit = self.unit, Unit(self.unit.label)
+            self.helpers = Helpers(self.unit)
+            if self.parts_function is not None and self._parts_made is not None:
+                self.unit.bound[self.parts_function] = self._parts_made
+            self._open_books()
+            write()
+            made, self.unit, written = self.unit, outer, self._books()
+            self.helpers = Helpers(outer)
+            self._open_books(*books)
+            told = self.problems[before:]
+            lost = kind != "parts" and self.parts_function is not None and self._parts_made is None
+            if lost or any(problem.severity == "error" for problem in told):
+                return self._enter(written)
+            found = self.shelf.put(key, (node, *self._nodes), made.build()[name], told, self.names, written)
+        self._enter(found.books)
+        self.unit.adopted[name] = found.function
+        return None
+
+    def _books(self) -> tuple[set[str], ...]:
+        return self.reads, self.paths, self.part_reads, self.selected_types, self.part_types
+
+    def _open_books(self, *books: set[str]) -> None:
+        self.reads, self.paths, self.part_reads, self.selected_types, self.part_types = books or (set() for _ in range(5))
+
+    def _enter(self, books: tuple[Collection[str], ...]) -> None:
+        for book, found in zip(self._books(), books):
+            book.update(found)
 
     def _open(self, mode: str) -> None:
         self.mode = mode

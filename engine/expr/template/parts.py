@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import NoReturn
 
 from engine.errors import ConfigError
@@ -16,6 +17,8 @@ from engine.spec.problem import nearest
 from engine.vocabulary import PART, PART_TYPES
 
 MAX_DEPTH = 8
+#: where the content of a medium lies: told apart by part type in `part_reads` ("image.url")
+_CONTENT = ("data", "uri", "bytes", "url", "file_id")
 
 
 class PartTables(Structure):
@@ -31,7 +34,7 @@ class PartTables(Structure):
         if not node.is_map:
             self.problems.error("wrong-type", "`parts` is a mapping from part types to templates", node.mark)
             return
-        self.parts_function = self.unit.fresh("parts")
+        assert self.parts_function is not None  # named by Templates, who knows the unit it is for
         outer, mode = self.frame, self.mode
         self.mode = "body"
         self.frame = Frame(self.unit, self.helpers, None, ast.BinOp(load("d"), ast.Add(), ast.Constant(1)))
@@ -103,6 +106,8 @@ class PartTables(Structure):
             holder = self.branch(test, child.key_mark or child.mark)
             with self.inside(holder.body):
                 self._case(child, scope, Sink("out", listed=True, spliced=True))
+                said = {name for name in _CONTENT for text in _texts(child) if f"part.{name}" in text}
+                self.part_reads.update(f"{type_}.{name}" for type_ in types for name in said)
                 if types == ["thinking"]:
                     nothing_written = ast.Compare(self.helpers.call(len, load("out")), [ast.Eq()], [load("start")])
                     with self.inside(self.branch(nothing_written, child.mark).body):
@@ -129,6 +134,14 @@ class PartTables(Structure):
         self.put(ast.Return(ast.BoolOp(ast.Or(), [load("out"), ast.Constant(None)])), node.mark)
         made, self.frame.block = self.frame.block, outer
         return made
+
+
+def _texts(node: Node) -> Iterator[str]:
+    """Every text of a tree."""
+    for child in node.value.values() if node.is_map else node.value if node.is_list else ():
+        yield from _texts(child)
+    if isinstance(node.value, str):
+        yield node.value
 
 
 def too_deep() -> NoReturn:

@@ -8,6 +8,7 @@ from typing import Any
 from engine import plan
 from engine.expr.function import Unit
 from engine.expr.query import Queries
+from engine.expr.shelf import Shelf
 from engine.expr.template import Templates
 from engine.spec.compile.call import Calls, Functions, number, present
 from engine.spec.node import Node
@@ -29,7 +30,9 @@ class Auths:
         problems: Problems,
         servers: tuple[str, ...] = (),
         trusted: bool = True,
+        shelf: Shelf | None = None,
     ) -> None:
+        self.shelf = shelf
         self.servers = servers
         self.trusted = trusted
         self.secrets = secrets
@@ -70,9 +73,16 @@ class Auths:
         tokens = dict((node.get("tokens") or Node({})).items())
         names = {**self.variables, **dict.fromkeys(self.secrets, ANY), **dict.fromkeys(tokens, ANY)}
         templates = Templates(
-            unit, self.problems, self.request, variables=names, label="auth", functions=AUTH_FUNCTIONS, trusted=self.trusted
+            unit,
+            self.problems,
+            self.request,
+            variables=names,
+            label="auth",
+            functions=AUTH_FUNCTIONS,
+            trusted=self.trusted,
+            shelf=self.shelf,
         )
-        calls = Calls(templates, Queries(unit, self.problems), self.problems, self.auth, self.servers)
+        calls = Calls(templates, Queries(unit, self.problems, self.shelf), self.problems, self.auth, self.servers)
         signer = None
         if scheme == "sign":
             signer = str(target.value)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from engine import plan, vocabulary
 from engine.expr.function import Unit
 from engine.expr.query import Queries
+from engine.expr.shelf import Shelf
 from engine.expr.template import Templates
 from engine.spec.compile.auth import Auths
 from engine.spec.compile.call import Calls, Functions, number, present, word
@@ -34,15 +35,15 @@ def compile_operation(
     tree: Node,
     dialects: tuple[str, ...],
     problems: Problems,
-    kept: KeptMaps | None = None,
+    shelf: Shelf | None = None,
 ) -> plan.OperationPlan | None:
     """The plan of an operation, or None if the problems hold errors.
 
     `root` is the provider's merged tree (patches applied), `tree` the operation's, `dialects` its `extends` chain, nearest
-    first. Everything that can be wrong in a file is found here. Maps that several providers inherit unchanged are compiled
-    once if the same `kept` is handed in each time.
+    first. Everything that can be wrong in a file is found here. What several providers inherit unchanged is compiled
+    once if the same `shelf` is handed in each time.
     """
-    return _Operation(provider, root, operation, tree, dialects, problems, {} if kept is None else kept).compile()
+    return _Operation(provider, root, operation, tree, dialects, problems, shelf or Shelf()).compile()
 
 
 class MapSet(NamedTuple):
@@ -51,10 +52,6 @@ class MapSet(NamedTuple):
     trees: tuple[Node | None, ...]
     functions: Functions
     emitted: Mapping[str, Collection[str]]
-
-
-#: ids of the trees -> what was made from them
-KeptMaps = dict[tuple[Any, ...], MapSet]
 
 
 class _Operation:
@@ -66,15 +63,14 @@ class _Operation:
         tree: Node,
         dialects: tuple[str, ...],
         problems: Problems,
-        kept: KeptMaps,
+        shelf: Shelf,
     ) -> None:
-        self.kept = kept
+        self.shelf = shelf
         self.provider = provider
         self.root = root
         self.name = operation
         self.dialects = dialects
         self.problems = problems
-        self.label = f"{provider.id}: {operation}"
         self.tree = self._with_provider_headers(tree)
         self.unit = Unit(f"{provider.id}.{operation}")
         request = vocabulary.REQUESTS[operation]
@@ -96,14 +92,16 @@ class _Operation:
             request,
             variables=names,
             tables=tables.plain() if tables is not None else {},
-            label=self.label,
+            label=operation,  # and no provider's name: what is compiled for one serves all
             trusted=provider.trust != "remote",
+            shelf=shelf,
+            tables_from=tables,
         )
         self.templates.hidden = frozenset(s.name for s in provider.secrets)
-        self.queries = Queries(self.unit, problems)
+        self.queries = Queries(self.unit, problems, shelf)
         self.servers = tuple(v.name for v in provider.variables if v.format == "url") + ("base_url",) * bool(provider.base_url)
         trusted = provider.trust != "remote"
-        self.auths = Auths({s.name: s for s in provider.secrets}, settings, request, problems, self.servers, trusted)
+        self.auths = Auths({s.name: s for s in provider.secrets}, settings, request, problems, self.servers, trusted, shelf)
         self.calls = Calls(self.templates, self.queries, problems, self.auths.auth, self.servers)
 
     def compile(self) -> plan.OperationPlan | None:
@@ -200,7 +198,7 @@ class _Operation:
                 message = f"`{name}` is not a parameter of {self.name}"
                 where = value.key_mark or value.mark
                 self.problems.error("unknown-parameter", message, where, nearest(name, known), width=len(name))
-        return Node(rows, params.mark, params.key_mark)
+        return params if len(rows) == len(params.value) else Node(rows, params.mark, params.key_mark)
 
     def _errors(self) -> Node:
         own, shared = self.tree.get("errors"), self.root.get("errors")
@@ -212,14 +210,14 @@ class _Operation:
         """The functions `response` and `stream`. They read nothing of the provider, so equal trees share them."""
         trees = (self.tree.get("response"), stream, self.tree.get("usage"), *(errors.get(key) for key in _ERROR_FIELDS))
         key = (self.name, *map(id, trees))
-        found = self.kept.get(key)
+        found: MapSet | None = self.shelf.maps.get(key)
         if found is None:
             before = len(self.problems.errors)
             unit = Unit(f"{self.dialects[0] if self.dialects else self.provider.id}.{self.name}")
             maps = self._compile_maps(unit, errors, stream)
             if len(self.problems.errors) > before:
                 return MapSet(trees, {}, maps.emitted)
-            found = self.kept[key] = MapSet(trees, unit.build(), maps.emitted)
+            found = self.shelf.maps[key] = MapSet(trees, unit.build(), maps.emitted)
         return found
 
     def _compile_maps(self, unit: Unit, errors: Node, stream: Node | None) -> Maps:

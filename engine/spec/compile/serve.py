@@ -92,7 +92,7 @@ def served(catalog: Any, dialect: str, provider: str | None) -> plan.Served:
     if not present(tree, "serve"):  # nothing need be compiled to say so
         raise UnsupportedError(f"{dialect} has no `serve`", provider=provider, operation=operation)
     who = provider_plan(name, root, problems)
-    forward = compile_operation(who, root, operation, tree, chain, problems, catalog.maps)
+    forward = compile_operation(who, root, operation, tree, chain, problems, catalog.shelf)
     made = compile_served(dialect, forward, tree, problems) if forward is not None else None
     if problems.errors:
         raise SpecError(problems.sorted(), provider=name)

@@ -122,7 +122,7 @@ def check_dialect(catalog: Library, id: str, file: Node, tree: Node, problems: P
         return  # the schema has said so
     root = node_of({"name": id, "base_url": "https://localhost"})
     who = provider_plan(id, root, problems)
-    forward = compile_operation(who, root, str(operation.value), tree, (id,), problems, catalog.maps)
+    forward = compile_operation(who, root, str(operation.value), tree, (id,), problems, catalog.shelf)
     if forward is not None:
         compile_served(id, forward, tree, problems)
 
@@ -134,7 +134,7 @@ def _check_served(catalog: Library, id: str, root: Node, operation: str, tree: N
     from engine.spec.compile.serve import compile_served
 
     apart = Problems()
-    forward = compile_operation(provider_plan(id, root, apart), root, operation, tree, (id,), apart, catalog.maps)
+    forward = compile_operation(provider_plan(id, root, apart), root, operation, tree, (id,), apart, catalog.shelf)
     if forward is not None:
         compile_served(id, forward, tree, problems)
 
