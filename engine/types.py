@@ -225,9 +225,9 @@ class Event:
         return f"<{self.kind}{inside}>" if not self.choice else f"<{self.kind}[{self.choice}]{inside}>"
 
     def to_dict(self) -> dict[str, Any]:
-        """{kind, choice, and the set fields}."""
+        """{kind, choice, and the set fields}; the kind of an error stands under `error_kind`."""
         out = {"kind": self.kind, "choice": self.choice}
-        out.update((k, plain(v)) for k, v in self.fields.items() if v is not None)
+        out.update(("error_kind" if k == "kind" else k, plain(v)) for k, v in self.fields.items() if v is not None)
         return out
 
 

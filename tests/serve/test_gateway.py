@@ -12,6 +12,7 @@ import pytest
 
 from engine import errors
 from engine.serve.gateway.app import Gateway
+from engine.serve.gateway.config import Config
 from engine.serve.gateway.keys import Keys
 from engine.testing import Simulator
 from tests.serve.gateways import CATALOG, HOMES, TOOL, client_of, gateway
@@ -313,3 +314,22 @@ def test_a_stream_without_the_query_of_our_own_is_an_array(upstream: str, sim: S
     assert post(app, "/v1beta/models/g:streamGenerateContent?alt=sse", contents).text.startswith("data: ")
     app = gateway(sim, aliases={"g": f"{upstream}/m"})
     assert post(app, "/v1beta/models/g:streamGenerateContent?alt=json", contents).json()
+
+
+def test_what_a_request_loses_is_told_before_a_stream_begins_too(sim: Simulator) -> None:
+    sent = {**hello("anthropic/m", max_tokens=9), "logit_bias": {"50256": -100}}
+    for stream in (False, True):
+        told = post(gateway(sim), "/v1/chat/completions", {**sent, "stream": stream}).headers["x-llmkit-warnings"]
+        assert told.count("logit_bias was dropped") == 1
+
+
+def test_calls_without_an_id_get_one_that_no_other_turn_has() -> None:
+    part = {"functionCall": {"name": "get_weather", "args": {"city": "Rome"}}}
+    answer = {"candidates": [{"content": {"role": "model", "parts": [part, part]}, "finishReason": "STOP"}]}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
+    config = Config(providers={"google-gemini": {"api_key": "k"}}, attempts=1)
+    seen: list[str] = []
+    for _ in range(2):
+        told = post(Gateway(config, catalog=CATALOG, transport=transport), "/v1/chat/completions", hello("google-gemini/m")).json()
+        seen += [call["id"] for call in told["choices"][0]["message"]["tool_calls"]]
+    assert len(set(seen)) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
@@ -10,25 +11,37 @@ from engine import errors
 from engine.call.json import dumps
 from engine.serve.encoder import Encoder
 from engine.serve.gateway.asked import Asked
+from engine.serve.gateway.through import TOLD
 from engine.serve.gateway.wording import shown
-from engine.serve.reply import write_reply
+from engine.serve.reply import random_id, write_reply
 
 if TYPE_CHECKING:
     from engine.client import AsyncClient
+    from engine.types import Response
 
 Begin = Callable[[int, dict[str, str]], Awaitable[None]]
 Write = Callable[[bytes, bool], Awaitable[None]]  # (bytes, whether more follows)
 
 WARNINGS = 1000  # characters of the header that tells what was dropped
+_MADE = re.compile(r"call_[0-9]{1,4}")  # as the engine numbers calls
 
 
 async def answer_whole(client: AsyncClient, asked: Asked, begin: Begin, write: Write) -> None:
     """One call, one body. Errors leave before anything was written."""
-    response = await client.call(asked.served.operation, asked.target, **asked.fields)
+    response: Response = await client.call(asked.served.operation, asked.target, **asked.fields)
+    _rename(response)
     body = dumps(write_reply(asked.served, response, asked.request, now=time.time(), report=asked.report))
     headers = {"content-type": "application/json", "content-length": str(len(body))}
     await begin(200, {**headers, **warned([*asked.report.warnings, *response.warnings])})
     await write(body, False)
+
+
+def _rename(response: Response) -> None:
+    """Give calls that came without an id one that no other turn of the conversation has: theirs is unique in this answer only."""
+    for choice in response.choices:
+        for part in choice.parts:
+            if part.type == "tool_call" and part.id is not None and _MADE.fullmatch(part.id):
+                part.id = f"call_{random_id()[:24]}"
 
 
 async def answer_streamed(client: AsyncClient, asked: Asked, dialect: str | None, words: str, begin: Begin, write: Write) -> None:
@@ -46,6 +59,7 @@ async def answer_streamed(client: AsyncClient, asked: Asked, dialect: str | None
             await begin(200, {**headers, **warned(asked.report.warnings)})
         await write(data, more)
 
+    asked.fields[TOLD] = asked.report
     async with client.chat.stream(asked.target, **asked.fields) as stream:
         try:
             async for event in stream:

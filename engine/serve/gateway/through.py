@@ -16,9 +16,10 @@ from engine.call.json import dumps, loads
 from engine.client import AsyncClient
 from engine.errors import Error
 from engine.operation import Operation
-from engine.types import HttpRequest
+from engine.types import HttpRequest, Report
 
 GIVEN = "$given"  # the field of a call that holds a Given; no wire can bind this name
+TOLD = "$told"  # the field that holds a Report which takes what was lost of the request, before the answer begins
 _MODEL = b'"model"'
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}\[\]]', re.DOTALL)
 _VALUE = re.compile(rb'\s*:\s*("(?:[^"\\]|\\.)*+")', re.DOTALL)
@@ -49,18 +50,21 @@ class Given:
 
 
 class Through(AsyncClient):
-    """A client whose calls may carry a Given."""
+    """A client whose calls may carry a Given, and a Report to be told of losses."""
 
     def _prepare(self, operation: str, model: str, fields: dict[str, Any], stream: bool) -> Call:
-        given = fields.pop(GIVEN, None)
-        if not isinstance(given, Given):
-            return super()._prepare(operation, model, fields, stream)
-        asked = {**fields, "stream": True} if stream else dict(fields)
+        given, told = fields.pop(GIVEN, None), fields.pop(TOLD, None)
+        asked = {**fields, "stream": True} if stream and given is not None else dict(fields)
         call = super()._prepare(operation, model, fields, stream)
-        if call.request is not None:  # nothing has to be fetched first
-            body = given.instead_of(call.request, asked)
+        request = call.request
+        if request is None:  # something has to be fetched first
+            return call
+        if isinstance(given, Given):
+            body = given.instead_of(request, asked)
             if body is not None:
-                call.request.body = body
+                request.body = body
+        if isinstance(told, Report) and request.report is not None:
+            told.warnings += request.report.warnings
         return call
 
 
