@@ -16,6 +16,7 @@ from tests.shared_data import ROOT, shared
 sys.path.insert(0, str(ROOT / "tools"))
 
 import wire
+import wire_targets
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def test_every_shipped_chat_provider_is_rendered(rows: tuple[dict[str, wire.Row]
     from engine.catalog import Catalog
 
     catalog = Catalog()
-    judged = {t.split("/")[0].split(":")[0] for t in wire.targets(catalog)}
+    judged = {t.split("/")[0].split(":")[0] for t in wire_targets.targets(catalog)}
     # whose wire has no published types of its own, nor anybody else's
     unjudged = {p for p in catalog.provider_ids() if "chat" in catalog.plan(p).operations} - judged
     assert len(judged) > 200 > 30 > len(unjudged), sorted(unjudged)

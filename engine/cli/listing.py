@@ -14,6 +14,10 @@ from engine.cli.terminal import dumps, safe
 
 def providers(arguments: argparse.Namespace) -> int:
     """One line per provider that fits every filter."""
+    if arguments.local:
+        from engine.cli.local import found
+
+        return found(arguments)
     catalog = Catalog(arguments.catalog, arguments.override)
     rows = []
     for id in catalog.provider_ids():

@@ -76,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     providers.add_argument("--operation", metavar="NAME", help="only providers with this operation")
     providers.add_argument("--capability", action="append", default=[], metavar="FLAG", help="only with this flag (repeatable)")
     providers.add_argument("--status", metavar="WORD", help="active, beta, discontinued, …")
+    providers.add_argument("--local", action="store_true", help="look which servers of your own answer, and with which models")
     providers.add_argument("--json", action="store_true")
 
     models = command("models", "listing.models", "list known models with their windows and prices (USD per million tokens)")
