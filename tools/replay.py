@@ -39,7 +39,9 @@ DIALECTS: dict[str, tuple[str, str, dict[str, str]]] = {
         "openai-compatible",
         {
             **{p: p for p in ("openai", "groq", "deepseek", "xai", "perplexity", "openrouter", "together", "fireworks")},
-            **{"cerebras": "cerebras", "sambanova": "sambanova", "azure": "azure-openai"},
+            **{"cerebras": "cerebras", "sambanova": "sambanova", "azure": "azure-openai", "snowflake": "snowflake-cortex"},
+            **{p: p for p in ("huggingface", "hyperbolic", "crusoe", "alibaba", "ai21", "heroku", "nebius")},
+            "zai": "zhipu",
         },
     ),
     "openai-responses": ("openai-responses", "openai", {}),
