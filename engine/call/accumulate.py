@@ -13,12 +13,14 @@ from engine import errors
 from engine.call import counts, media
 from engine.call.block import Block, Candidate
 from engine.call.choices import choice_of, finish_reason
-from engine.call.json import dumps
+from engine.call.json import JsonError, dumps
 from engine.call.outputs import join_audio, output_fields, text_of, timestamp
 from engine.call.thinking_tags import TagCutter
 from engine.plan import OperationPlan
 from engine.types import Citation, Event, Report, Response, Usage
 
+_COUNTERS = frozenset(Usage.__dataclass_fields__)
+_SECONDS = 10**11  # a larger time is in milliseconds
 MOST_CANDIDATES = 1024  # an answer that names more is hostile
 
 
@@ -320,23 +322,30 @@ class Accumulator:
     def response(self, partial: bool = False) -> Response:
         """The Response of everything so far. A partial one holds no tool call whose arguments may be cut (T6)."""
         self._name_calls()
-        usage = Usage(**{k: v for k, v in self._counters.items() if k in Usage.__dataclass_fields__})
+        counters, start, candidates = self._counters, self._start, self._candidates
+        if not _COUNTERS.issuperset(counters):
+            counters = {k: v for k, v in counters.items() if k in _COUNTERS}
+        usage = Usage(**counters)
+        created = start.get("created")
         return Response(
-            id=_word(self._start.get("id")),
-            model=_word(self._start.get("model")) or self.model,
-            provider=self.provider,
-            created=timestamp(self._start.get("created")),
-            choices=[choice_of(self.plan, n, c, partial) for n, c in sorted(self._candidates.items())],
-            outputs=join_audio(self._outputs),
-            usage=usage,
-            cost=usage.cost,
-            warnings=list(self.warnings),
-            report=self.report,
+            _word(start.get("id")),
+            _word(start.get("model")) or self.model,
+            self.provider,
+            created if created.__class__ is int and 0 <= created < _SECONDS else timestamp(created),
+            [choice_of(self.plan, n, candidates[n], partial) for n in (sorted(candidates) if len(candidates) > 1 else candidates)],
+            join_audio(self._outputs) if self._outputs else [],
+            usage,
+            usage.cost,
+            list(self.warnings),
+            self.report,
         )
 
     def _name_calls(self) -> None:
         """Calls without a name are dropped; calls without an id get one (Ollama and Gemini send none)."""
-        if not any(c.calls for c in self._candidates.values()):
+        for candidate in self._candidates.values():
+            if candidate.calls:
+                break
+        else:
             return
         taken = {b.id for c in self._candidates.values() for b in c.blocks if b.id}
         count = 0
@@ -382,4 +391,9 @@ def _word(value: Any) -> str | None:
 
 def _key(value: Any) -> Any:
     """An index that can be looked up."""
-    return value if value is None or value.__class__ in (int, str) else dumps(value).decode()
+    if value is None or value.__class__ in (int, str):
+        return value
+    try:
+        return dumps(value).decode()
+    except JsonError:
+        return str(value)

@@ -159,11 +159,15 @@ def check_headers(headers: Mapping[str, Any]) -> dict[str, str]:
         if value is None:
             continue
         _check_name(name)
-        text = header_text(value).strip()
-        if _CONTROL.search(text):
-            raise ConfigError(f"the value of the header {name} holds a control character (a line end in a key?)")
-        out[name] = text
+        out[name] = clean(header_text(value).strip(), name)
     return out
+
+
+def clean(text: str, name: str) -> str:
+    """The value of a header, if it may be sent."""
+    if not text.isprintable() and _CONTROL.search(text):
+        raise ConfigError(f"the value of the header {name} holds a control character (a line end in a key?)")
+    return text
 
 
 @lru_cache(maxsize=1024)
@@ -186,6 +190,7 @@ def header_text(value: Any) -> str:
 
 def set_header(headers: dict[str, str], name: str, value: str) -> None:
     """Set a header whatever case it was written in."""
-    for known in [k for k in headers if k.lower() == name.lower() and k != name]:
+    low = name.lower()
+    for known in [k for k in headers if k.lower() == low and k != name]:
         del headers[known]
     headers[name] = value

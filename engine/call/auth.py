@@ -12,7 +12,7 @@ from typing import Any
 
 from engine import errors
 from engine.call import counts
-from engine.call.address import check_headers, header_text, origin, set_header
+from engine.call.address import check_headers, clean, header_text, origin, set_header
 from engine.call.json import JsonError, dumps, loads
 from engine.call.outputs import timestamp
 from engine.call.read import read_value
@@ -74,13 +74,8 @@ def sign(
     Raises ConfigError for a credential that is missing or malformed, and the typed error of a failed token call. No message
     quotes a credential.
     """
-    if auth.scheme == "none":
-        return request
-    if auth.scheme == "any":
-        chosen = _chosen(auth, values)
-        return (yield from sign(chosen, request, values, now, tokens, plan=plan, base_url=base_url))
-    context: dict[str, Any] = {"$uuid": _no_uuid, "$now": now, **values}
-    context["$now"] = now
+    auth = chosen(auth, values)
+    context: dict[str, Any] = {"$uuid": _no_uuid, **values, "$now": now}
     for token in auth.tokens:
         value = tokens.get(token, now)
         if value is None:
@@ -89,17 +84,24 @@ def sign(
                 raise errors.ConfigError(f"the token {token.name} has no value")
             tokens.put(token, value, expires, now)
         context[token.name] = value
-    given = auth.value(context) if auth.value is not None else None
-    _PUT[auth.scheme](request, given, auth, now)
+    put(auth, request, context, now)
     return request
 
 
-def _chosen(auth: Auth, values: Mapping[str, Any]) -> Auth:
-    """The first way of signing whose secrets are all present."""
+def put(auth: Auth, request: HttpRequest, context: dict[str, Any], now: float) -> None:
+    """Put the credential into the request. `auth` is `chosen`; `context` has what its templates read, tokens too."""
+    if auth.scheme != "none":
+        _PUT[auth.scheme](request, auth.value(context) if auth.value is not None else None, auth, now)
+
+
+def chosen(auth: Auth, values: Mapping[str, Any]) -> Auth:
+    """The way of signing itself: of several the first whose secrets are all present."""
+    if auth.scheme != "any":
+        return auth
     for _, option in auth.options:
         if option.scheme == "any":
             if any(all(values.get(n) for n in inner.needs) for _, inner in option.options):
-                return option
+                return chosen(option, values)
         elif all(values.get(name) for name in option.needs):
             return option
     ways = " or ".join(" and ".join(option.needs) for _, option in auth.options if option.needs)
@@ -214,7 +216,7 @@ def _bearer(request: HttpRequest, given: Any, auth: Auth, now: float) -> None:
     text = header_text(given).strip() if given is not None else ""
     if not text:
         raise errors.ConfigError(_missing(auth))
-    _set(request, {"Authorization": f"Bearer {text}"})
+    set_header(request.headers, "Authorization", clean(f"Bearer {text}", "Authorization"))
 
 
 def _header(request: HttpRequest, given: Any, auth: Auth, now: float) -> None:

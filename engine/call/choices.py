@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from engine.call.block import Candidate
 from engine.plan import OperationPlan
-from engine.types import Choice
+from engine.types import Choice, Part
 
 
 def choice_of(plan: OperationPlan, number: int, candidate: Candidate, partial: bool) -> Choice:
     """The Choice of a candidate. With `partial` a call whose arguments are not complete is left out (RELIABILITY T6)."""
+    first = candidate.blocks[0] if len(candidate.blocks) == 1 else None
+    if first is not None and first.type == "text" and not first.sealed:  # nothing but text, the most of all
+        text = first.text
+        whole = Part("text", text, first.id)
+        whole.citations = first.citations
+        reason = finish_reason(plan, candidate)
+        return Choice(
+            number, [whole], text or None, None, None, [], candidate.citations, candidate.logprobs, reason, candidate.finish
+        )
     origin = f"{plan.dialect or plan.name} {plan.provider}"
     blocks = [b for b in candidate.blocks if not (partial and b.type == "tool_call" and not b.complete())]
     parts = [b.part(plan.dialect, origin) for b in blocks]
@@ -36,6 +45,6 @@ def finish_reason(plan: OperationPlan, candidate: Candidate) -> str | None:
     if candidate.finish is None:
         return None
     reason = plan.finish_reasons.get(candidate.finish, "other")
-    if reason == "stop" and any(b.type == "tool_call" and not b.server and b.name for b in candidate.blocks):
+    if candidate.calls and reason == "stop" and any(b.type == "tool_call" and not b.server and b.name for b in candidate.blocks):
         return "tool_calls"
     return reason

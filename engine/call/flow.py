@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from engine.call.auth import sign
+from engine.call.auth import chosen, put, sign
 from engine.call.send import Route, SendFailure, Timing
 from engine.call.send.body import Body
 from engine.call.step import Alone, Answer, Deliver, Drain, Exchange, Flow, Open, Pump, Read, Shut, Wait
@@ -64,12 +64,14 @@ class Call:
 
     def timing(self, seconds: float) -> Timing:
         """Limits of an exchange that may take this long, within the deadline."""
-        limits, deadline = self.attempts.limits, self.attempts.deadline
-        left = max(0.0, deadline.left())
+        limits, end = self.attempts.limits, self.attempts.deadline.at
+        now = self.clock.monotonic()
+        left = end - now if end > now else 0.0
+        connect, send = limits.connect, limits.send
         return Timing(
-            min(limits.connect, left),
-            min(limits.send, left),
-            Timer(deadline.until(seconds), self.clock.monotonic),
+            connect if connect < left else left,
+            send if send < left else left,
+            Timer(now + seconds if seconds < left else end, self.clock.monotonic),
             limits.header_bytes,
         )
 
@@ -89,18 +91,34 @@ class Call:
             yield from forerun(self)
         return (yield from self.signed())
 
+    def at_once(self) -> HttpRequest | None:
+        """The request, signed, if nothing has to be sent for that: no token is needed, nothing must be got first."""
+        request, operation = self.request, self.operation
+        if request is None:
+            return None
+        now = self.clock.time()
+        context = self._opened()
+        auth = chosen(operation.plan.auth, context)
+        if auth.tokens:
+            return None
+        context["$now"] = now
+        signed = _copy(request)
+        put(auth, signed, context, now)
+        return self._keep(request, signed)
+
+    def _opened(self) -> dict[str, Any]:
+        """What the templates of a credential see. Secrets are opened here and nowhere else."""
+        operation = self.operation
+        return {**operation.values, **reveal(self.credentials[self.attempts.key]), "$uuid": operation.uuid}
+
     def signing(self, request: HttpRequest | None = None, auth: Auth | None = None) -> Flow:
-        """The signing generator for the key in use. Secrets are opened here and nowhere else."""
-        operation, key, request = self.operation, self.attempts.key, request or self.request
+        """The signing generator for the key in use."""
+        operation, tokens, request = self.operation, self.tokens[self.attempts.key], request or self.request
         assert request is not None
         auth = auth or operation.plan.auth
-        values = {**operation.values, **reveal(self.credentials[key]), "$uuid": operation.uuid}
-        copy = HttpRequest(
-            request.method, request.url, dict(request.headers), request.body, request.stream, request.report, request.context
-        )
-        copy.public = request.public
         base_url = operation.base_url if self.refreshable() else None
-        return sign(auth, copy, values, self.clock.time(), self.tokens[key], plan=operation.plan, base_url=base_url)
+        now = self.clock.time()
+        return sign(auth, _copy(request), self._opened(), now, tokens, plan=operation.plan, base_url=base_url)
 
     def signed(self, request: HttpRequest | None = None, auth: Auth | None = None) -> Flow:
         """A request (the call's own, unless given) with credentials; fetches a token first if one is needed."""
@@ -117,7 +135,7 @@ class Call:
     def _keep(self, request: HttpRequest | None, signed: HttpRequest) -> HttpRequest:
         unsigned = request or self.request
         assert unsigned is not None
-        self.pairs = [*self.pairs[-7:], (unsigned, signed)]
+        self.pairs = [*self.pairs[-7:], (unsigned, signed)] if self.pairs else [(unsigned, signed)]
         return signed
 
     def _with_token(self, request: HttpRequest | None, auth: Auth | None) -> Flow:
@@ -169,7 +187,7 @@ def whole(call: Call) -> Flow:
         answer: Answer | None = None
         unsent, signed = False, False
         try:
-            request = yield from call.ready()
+            request = call.at_once() or (yield from call.ready())
             signed = True
             answer = yield call.exchange(request, seconds)
             _refuse_redirect(answer.status)
@@ -236,7 +254,7 @@ class _Run:
         call = self.call
         attempts, operation = call.attempts, call.operation
         limits, deadline = attempts.limits, attempts.deadline
-        request = yield from call.ready()
+        request = call.at_once() or (yield from call.ready())
         self.signed = True
         timing = call.timing(limits.until_headers(True))
         reply = self.reply = yield Open(request, call.way(request), timing)
@@ -340,6 +358,14 @@ class _Run:
             told = attempts.failure(failure.kind, str(failure))
         told.partial, told.request_id, told.status = error.partial, error.request_id, error.status
         return told
+
+
+def _copy(request: HttpRequest) -> HttpRequest:
+    """The same request with headers of its own."""
+    headers = dict(request.headers)
+    return HttpRequest(
+        request.method, request.url, headers, request.body, request.stream, request.report, request.context, request.public
+    )
 
 
 def _refuse_redirect(status: int) -> None:

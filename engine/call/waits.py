@@ -63,11 +63,14 @@ def rate_limits(plan: OperationPlan, headers: Mapping[str, Any] | None, now: flo
     if not plan.rate_limits or not headers:
         return None
     found = lower(headers)
+    every, of_plan = _told(plan)
+    if every.isdisjoint(found):
+        return None
     out: dict[str, dict[str, Any]] = {}
-    for limit, names in plan.rate_limits.items():
+    for limit, names, stated in of_plan:
         known: dict[str, Any] = {}
-        for key, name in names.items():
-            told = found.get(_lowered(name)) if key in _TOLD else None
+        for key, name in stated:
+            told = found.get(name)
             if told is not None:
                 value = counts.whole(told) if key != "reset" else reset(told, now, names.get("unit"))
                 if value is not None:
@@ -75,6 +78,16 @@ def rate_limits(plan: OperationPlan, headers: Mapping[str, Any] | None, now: flo
         if known:
             out[limit] = known
     return out or None
+
+
+@lru_cache(maxsize=64)
+def _told(plan: OperationPlan) -> tuple[frozenset[str], list[tuple[str, Mapping[str, str], list[tuple[str, str]]]]]:
+    """(the lower-case names of all headers that tell a limit, for each limit its own)."""
+    rows = [
+        (limit, names, [(key, _lowered(name)) for key, name in names.items() if key in _TOLD])
+        for limit, names in plan.rate_limits.items()
+    ]
+    return frozenset(name for _, _, stated in rows for _, name in stated), rows
 
 
 def reset(value: Any, now: float, unit: str | None) -> float | None:

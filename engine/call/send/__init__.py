@@ -81,15 +81,28 @@ class AsyncTransport(Protocol):
     async def close(self) -> None: ...
 
 
+_names: dict[bytes, str] = {}  # providers repeat the same few
+
+
+def _name(given: bytes) -> str:
+    name = str(given, "latin-1").lower()
+    if len(_names) < 512 and len(given) <= 64:
+        _names[given] = name
+    return name
+
+
 def lower(pairs: Any, limit: int) -> Headers:
     """Header pairs as a mapping with lower-case names; repeated ones are joined by a comma. SendFailure past the limit."""
     out = Headers()
     size = 0
+    known = _names
     for name, value in pairs:
         size += len(name) + len(value) + 4
         if name.__class__ is bytes:
-            name, value = str(name, "latin-1"), str(value, "latin-1")
-        name = name.lower()
+            value = str(value, "latin-1")
+            name = known.get(name) or _name(name)
+        else:
+            name = name.lower()
         out[name] = f"{out[name]}, {value}" if name in out else value
     if size > limit:
         raise SendFailure("limit", f"the reply's headers are longer than {limit} bytes")
