@@ -5,8 +5,8 @@
 
 DIR holds `<dialect>.jsonl` files as its README describes. Every chat request is accepted in the words of its dialect and
 rendered in the same dialect; `equal` is the same JSON, `spelling` the same under the rules of `tools/spelling.py`. With
-`--across` it is also rendered in every other dialect: an exception that is not ours fails, and so does a text that is
-neither written nor warned about. Exit code 0: nothing differs but what `tests/accept_exceptions.yaml` lists.
+`--across` it is also rendered in every other dialect: an exception that is not ours fails, and so does anything that is
+neither read again by that dialect nor warned about. Exit code 0: nothing differs but what `tests/accept_exceptions.yaml` lists.
 """
 
 from __future__ import annotations
@@ -119,16 +119,23 @@ class Judge:
             case.verdict, case.why = "differs", difference(dialect, case.body, case.written)
 
     def across(self, case: Case, file: str) -> tuple[str, str]:
-        """(verdict, why) of rendering an accepted request in another dialect."""
+        """(verdict, why) of rendering an accepted request in another dialect, and of what that dialect's own reader makes of it."""
         from engine.errors import Error
+        from engine.laws.sameness import lost_in_silence
 
+        given = {k: v for k, v in self.accept(case).items() if k != "model"}
         try:
-            request = self.operation(file).render(**{k: v for k, v in self.accept(case).items() if k != "model"})
+            request = self.operation(file).render(**json.loads(json.dumps(given)))
         except Error as error:
             return "refused", str(error)
         except Exception as error:
             return "failed", f"{type(error).__name__}: {error}"
         written = json.dumps(json.loads(request.body or b"null"), ensure_ascii=False)
+        back = self.accepting[DIALECTS[file][0]].accept(json.loads(written), None)
+        said = {k: v for k, v in given.items() if k not in ("extra", "stream")}
+        lost = lost_in_silence(said, back, request.report) if "messages" in given and "messages" in back else []
+        if lost:
+            return "lost", ", ".join(lost)
         if request.report.warnings:
             return "warned", "; ".join(request.report.warnings)
         for text in texts_of(case.fields.get("messages") or ()):

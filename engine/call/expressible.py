@@ -14,7 +14,7 @@ from engine.vocabulary import MEDIA_TYPES
 #: request fields that are not parameters, and the names under which templates may read them
 _READ_AS: dict[str, tuple[str, ...]] = {
     "tools": ("tools",),
-    "server_tools": ("server_tools", "tools"),
+    "server_tools": ("server_tools",),
     "tool_choice": ("tool_choice",),
     "response_format": ("response_format",),
     "reasoning": ("reasoning", "reasoning_effort"),
@@ -69,7 +69,7 @@ def check_parts(plan: OperationPlan, context: Mapping[str, Any], report: Report)
     messages = context.get("messages")
     if not isinstance(messages, list):
         return
-    known, reads = plan.part_types, plan.part_reads
+    reads = plan.part_reads
     if "strict" not in reads and any(tool.get("strict") for tool in context.get("tools") or ()):
         _lost(context, report, "the strictness of tools was dropped: it has no place in this request")
     if "$plain" in context:  # nothing but bare texts
@@ -84,14 +84,35 @@ def check_parts(plan: OperationPlan, context: Mapping[str, Any], report: Report)
         if message.get("plain"):
             continue
         for part in message.get("parts") or ():
-            kind = part.get("type")
-            if kind in known or kind in ("text", "native", "json"):
-                continue
-            if kind == "thinking":
-                if "thinking" not in plan.part_reads and "thinking_parts" not in plan.part_reads:
-                    _once(report, "thinking of earlier turns was dropped: it has no place in this request")
-            elif kind in MEDIA_TYPES:
-                raise UnsupportedError(f"{plan.provider} cannot express {_article(kind)} {kind} part")
+            if part.get("type") == "tool_result":
+                for inner in part.get("parts") or ():
+                    if inner["type"] in MEDIA_TYPES:
+                        _check_part(plan, inner, report, " in a tool result")
+            _check_part(plan, part, report)
+
+
+def _check_part(plan: OperationPlan, part: Mapping[str, Any], report: Report, where: str = "") -> None:
+    kind = part.get("type")
+    if kind in plan.part_types:
+        if kind in MEDIA_TYPES and "id" not in part:
+            _check_place(plan, kind, part.get("via"), where)
+    elif kind == "thinking":
+        if "thinking" not in plan.part_reads and "thinking_parts" not in plan.part_reads:
+            _once(report, "thinking of earlier turns was dropped: it has no place in this request")
+    elif kind in MEDIA_TYPES:
+        raise UnsupportedError(f"{plan.provider} cannot express {_article(kind)} {kind} part{where}")
+
+
+#: where the content of a part lies -> the fields that templates say it with
+_SAID_WITH = {"data": ("data", "uri", "bytes"), "url": ("url", "uri"), "file": ("file_id",)}
+
+
+def _check_place(plan: OperationPlan, kind: str, via: str | None, where: str) -> None:
+    """Refuse a medium whose content lies where the entry of its type does not look."""
+    names = _SAID_WITH.get(via or "", ())
+    if names and not any(f"{kind}.{name}" in plan.part_reads for name in names) and not (via == "url" and kind in plan.inline):
+        how = {"file": "by the id of an uploaded file", "url": "by its URL", "data": "by its content"}[via or ""]
+        raise UnsupportedError(f"{plan.provider} cannot express {_article(kind)} {kind} part {how}{where}")
 
 
 def _lost(context: Mapping[str, Any], report: Report, text: str) -> None:

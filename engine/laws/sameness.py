@@ -76,8 +76,57 @@ def said_of_request(
     return json.loads(json.dumps(expected)), json.loads(json.dumps(got))
 
 
+def facts(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request says, fact by fact and without its order: to tell which of them a wire has lost."""
+    out = {name: value for name, value in said.items() if name != "turns"}
+    items = [item for _, turn in said["turns"] for item in turn]
+    out["texts"] = [item[1] for item in items if item[0] == "text"]
+    out["text"] = "".join(out["texts"])
+    out["thinking"] = "".join(item[1] for item in items if item[0] == "thinking")
+    out["result"] = [item[1:3] for item in items if item[0] == "result"]
+    out["failed"] = [item[3] for item in items if item[0] == "result"]
+    for kind in ("name", "call", "media"):
+        out[kind] = [item[1:] for item in items if item[0] == kind]
+    return out
+
+
+def lost_in_silence(sample: Mapping[str, Any], fields: Mapping[str, Any], report: Report) -> list[str]:
+    """What of a request neither arrived nor is warned about: names of facts, empty if nothing is lost.
+
+    `fields` is what the wire's own reader accepts of the body. What is added (a text beside a document), or said in another
+    place (a lone system text), is not lost. Schemas are rewritten to what a service takes, so that there is one counts.
+    """
+    expected, got = map(facts, said_of_request(sample, fields, report, signed=False))
+    words = f"{got['system']}{got['text']}"
+    lost = {
+        "text": any(text not in words for text in [*expected["texts"], *expected["system"].split()]),
+        "thinking": expected["thinking"] not in got["thinking"],
+        "call": any(call[0] not in [c[0] for c in got["call"]] for call in expected["call"]),
+        "result": any(not _among(words, [r[1] for r in got["result"]]) for _, words in expected["result"]),
+        "failed": any(expected["failed"]) and not any(got["failed"]),
+        "name": any(name not in got["name"] for name in expected["name"]),
+        "media": any(item[1:] not in [i[1:] for i in got["media"]] for item in expected["media"]),
+        "tools": any(tool not in got["tools"] for tool in expected["tools"]),
+        "tool_choice": expected["tool_choice"] != got["tool_choice"],
+        "response_format": expected["response_format"][0] is not None and got["response_format"][0] is None,
+    }
+    # a foreign tool of the server comes back as an item of its own; usage that is always sent need not be asked for
+    plain = expected.keys() - lost.keys() - {"texts", "system", "stream_usage", "server_tools"}
+    lost.update((name, expected[name] is not None and got.get(name) is None) for name in plain)
+    told = " ".join(report.warnings)
+    return [name for name, gone in lost.items() if gone and _WARNED.get(name, name) not in told]
+
+
+def _among(words: str, others: Iterable[str]) -> bool:
+    return any(words in other or (other and other in words) for other in others)
+
+
+#: a word that a warning about a fact has in it, where it is not the fact's name
+_WARNED = {"failed": "failed", "name": "name of a message", "call": "call", "result": "result", "media": "part", "tools": "tool"}
+
+
 def _settings(request: Mapping[str, Any]) -> dict[str, Any]:
-    tools = request.get("tools") or []
+    tools = [tool for tool in request.get("tools") or () if tool.get("name")]
     choice, wanted = dict(request.get("tool_choice") or {}), request.get("response_format") or {}
     if choice.get("mode") == "tool":
         choice = {"mode": "required", "allowed": [choice.get("name")]}
@@ -91,7 +140,10 @@ def _settings(request: Mapping[str, Any]) -> dict[str, Any]:
         # tools that may not be called need not be offered
         "tools": {t["name"]: [t.get("description"), t.get("parameters")] for t in tools if t["name"] in allowed},
         "tool_choice": mode if allowed else "none",
-        "response_format": [wanted.get("type") if wanted.get("schema") is None else "json_schema", wanted.get("schema")],
+        "response_format": [
+            None if wanted.get("type") == "text" else wanted.get("type") if wanted.get("schema") is None else "json_schema",
+            wanted.get("schema"),
+        ],
     }
 
 
@@ -101,6 +153,9 @@ def _conversation(messages: Iterable[Mapping[str, Any]], signed: bool) -> tuple[
     turns: list[Any] = []
     calls: dict[Any, int] = {}
     for message in messages:
+        if "role" not in message:  # an item only its own dialect understands
+            turns.append(["native", [["native", message.get("data")]]])
+            continue
         if message["role"] == "system":
             system += "".join(p.get("text") or "" for p in message["parts"]) + "\n"
             continue

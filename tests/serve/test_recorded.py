@@ -56,6 +56,8 @@ def _recorded(name: str) -> Iterator[tuple[str, Response, list[Event] | None]]:
             continue  # what cannot be read is the business of test_traffic
 
 
+#: recordings in the words of dialects that are served
+SERVED = [name for name, (dialect, *_) in replay.DIALECTS.items() if dialect in DIALECTS]
 MADE = re.compile(r"call_(\d+|[0-9a-f]{24})\Z")  # ids of calls that came without
 
 
@@ -114,7 +116,7 @@ def written(dialect: str, response: Response, events: list[Event] | None, source
     return reader.close()
 
 
-@pytest.mark.parametrize("name", replay.DIALECTS)
+@pytest.mark.parametrize("name", SERVED)
 def test_recorded_answers_survive_their_own_dialect(name: str) -> None:
     dialect = replay.DIALECTS[name][0]
     lost = {}
@@ -129,7 +131,7 @@ def test_recorded_answers_survive_their_own_dialect(name: str) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_recorded_answers_cross_to_every_dialect(dialect: str) -> None:
     lost = {}
-    for name in replay.DIALECTS:
+    for name in SERVED:
         for id, response, events in recorded(name)[::7]:
             report = Report()
             try:

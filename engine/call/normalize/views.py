@@ -92,6 +92,8 @@ def dress_part(part: dict[str, Any], reads: frozenset[str], depth: int = 0) -> N
         value = next((p["json"] for p in inner if p["type"] == "json"), None)
         if value is not None and not text:
             text = next(p["text"] for p in inner if p["type"] == "json")
+        elif value is not None:  # both: the value is words too, where a result is one text
+            text, value = "\n".join(p["text"] for p in inner if p["type"] in ("text", "json")), None
         elif value is None and "json" in reads and text.lstrip()[:1] in ("{", "["):
             value = _parsed(text)
         part["text"] = text

@@ -156,7 +156,7 @@ class Lists(Expressions):
         carrying = next((into for _, into in loops if into[-1] == "tools"), None)
         carrying = carrying or next((into for _, into in loops if into[-1] in CARRYING), None)
         items = self.reader(alternatives, carrying)
-        unsure = {a.pattern.weak for a in alternatives}
+        unsure = {a.pattern.weak for a in alternatives} - {None}
 
         def match(value: Any, bindings: Bindings) -> Match | None:
             return items(value, bindings) if value.__class__ is list else None

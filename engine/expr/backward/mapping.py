@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.expr.backward.bindings import MATCHED, UNSURE, Bindings, Match, Matcher, Path, Pattern, found, weight
+from engine.expr.backward.bindings import MATCHED, UNSURE, Bindings, Match, Matcher, Path, Pattern, found, join, weight
 
 
 def mapping_matcher(constants: dict[str, tuple[Any, ...]], readers: dict[str, Matcher | None], closed: frozenset[str]) -> Matcher:
@@ -80,14 +80,29 @@ def needing(pattern: Pattern, path: Path) -> Pattern:
 
 
 def unsure(key: str, pattern: Pattern) -> Matcher:
-    """What fits but says too little stays left over, with a note of what would explain it (`UNSURE`)."""
+    """What fits but says too little stays left over, with a note of what would explain it (`UNSURE`).
+
+    Items of a list that say something by themselves are read all the same.
+    """
     inner, parent = pattern.match, pattern.weak
+    assert parent is not None
 
     def match(value: Any, bindings: Bindings) -> Match | None:
-        fits = inner(value, {})
+        own: Bindings = {}
+        fits = inner(value, own)
         if fits is None:
             return None
         bindings.setdefault(UNSURE, {})[key] = (parent, fits[0])
-        return value, 0
+        if value.__class__ is not list or own.keys() <= {parent[0]} or fits[0].__class__ is dict:
+            return value, 0
+        own.pop(parent[0], None)
+        if not join(bindings, own):
+            return value, 0
+        return [item for item in value if not _sure(item)] or None, 0
+
+    def _sure(item: Any) -> bool:
+        said: Bindings = {}
+        fits = inner([item], said)
+        return fits is not None and fits[0] is None and parent[0] not in said
 
     return match
