@@ -1,4 +1,4 @@
-"""Recorded exchanges of operations beside chat: embeddings, token counts, lists of models. Part of tools/replay.py."""
+"""Recorded exchanges of operations beside chat: embeddings, rankings, pictures, transcripts, … Part of tools/replay.py."""
 
 from __future__ import annotations
 
@@ -27,6 +27,24 @@ FILES: dict[str, tuple[str, str, dict[str, str]]] = {
     "openai-models": ("list_models", "openai-compatible", _OPENAI),
     "anthropic-models": ("list_models", "anthropic", {}),
     "gemini-models": ("list_models", "google-gemini", {}),
+    "cohere-v2.rerank": ("rerank", "cohere", {}),
+    "voyage.rerank": ("rerank", "voyage", {}),
+    "voyage.embeddings": ("embeddings", "voyage", {}),
+    "openai-moderations.moderation": ("moderation", "openai", {"mistral": "mistral"}),
+    "openai-images": ("image", "openai-compatible", {"openai": "openai", "xai": "xai", "nebius": "nebius", "together": "together"}),
+    "openai-audio.transcription": (
+        "transcription",
+        "openai-compatible",
+        {"openai": "openai", "groq": "groq", "mistral": "mistral"},
+    ),
+    "deepgram.transcription": ("transcription", "deepgram", {}),
+    "elevenlabs.transcription": ("transcription", "elevenlabs", {}),
+    "xai-audio.transcription": ("transcription", "xai", {}),
+    "openai-completions.other": (
+        "completion",
+        "openai-compatible",
+        {"openai": "openai", "azure": "azure-openai", "together": "together"},
+    ),
 }
 
 
@@ -59,7 +77,9 @@ def differences(expected: dict[str, Any], response: Any, error: Any) -> list[str
     usage = expected.get("usage") or {}
     wanted = {"input_tokens": usage.get("input_tokens", expected.get("input_tokens")), "output_tokens": usage.get("output_tokens")}
     have: dict[str, Any] = {name: getattr(response.usage, name) for name in wanted}
-    if "usage" in expected and expected["usage"] is None:  # some are stated by the wire all the same
+    if "usage" not in expected and "input_tokens" not in expected:
+        wanted, have = {}, {}
+    elif "usage" in expected and expected["usage"] is None:  # some are stated by the wire all the same
         wanted.pop("input_tokens"), have.pop("input_tokens")
     if "embeddings" in expected:
         wanted.update(expected["embeddings"])
@@ -73,4 +93,18 @@ def differences(expected: dict[str, Any], response: Any, error: Any) -> list[str
     if "models" in expected:
         wanted.update(expected["models"], first=str(expected["models"]["first"]).removeprefix("models/"))
         have.update(count=len(response.models), first=response.models[0].id if response.models else None)
+    if "text" in expected:
+        wanted["text"], have["text"] = expected["text"] or "", response.text
+    if "finish_reason" in expected:
+        wanted["finish_reason"], have["finish_reason"] = expected["finish_reason"], response.finish_reason
+    if "ranking" in expected:
+        wanted["ranking"] = [(r["index"], r["score"]) for r in expected["ranking"]]
+        have["ranking"] = [(e.index, e.score) for e in response.outputs if e.kind == "result"]
+    if "search_units" in expected:
+        wanted["search_units"], have["search_units"] = expected["search_units"], response.usage.searches
+    if "flagged" in expected:
+        wanted["flagged"], have["flagged"] = expected["flagged"], [e.flagged for e in response.outputs if e.kind == "verdict"]
+    if "images" in expected and isinstance(expected["images"], list):
+        wanted["images"] = [i["kind"] for i in expected["images"]]
+        have["images"] = ["b64_json" if e.data else "url" for e in response.outputs if e.kind == "image"]
     return [f"{name}: expected {value}, got {have[name]}" for name, value in wanted.items() if have[name] != value]
