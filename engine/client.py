@@ -19,11 +19,13 @@ from engine.streams import AsyncStream, Stream
 from engine.vocabulary import OPERATIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from engine.call.flow import Call
     from engine.call.send.drive import Driver
     from engine.call.send.drive_async import AsyncDriver
+    from engine.jobs import AsyncJob, Job
     from engine.types import HttpRequest, Response
 
 __all__ = ["AsyncClient", "Client"]
@@ -89,6 +91,12 @@ class Client(Caller):
     def call(self, operation: str, model: str, /, **fields: Any) -> Response:
         """Any operation a spec names."""
         return self._run(operation, model, (), fields)
+
+    def job(self, record: Mapping[str, Any], *, timeout: float | None = None) -> Job:
+        """A job that was submitted before, by this process or another: `record` is what `job.record` gave."""
+        from engine.jobs import Job, resuming
+
+        return Job(self, *resuming(self, record, timeout))
 
     def sign(self, request: HttpRequest) -> HttpRequest:
         """A rendered request with its credentials; may fetch a token."""
@@ -229,6 +237,12 @@ class AsyncClient(Caller):
     async def call(self, operation: str, model: str, /, **fields: Any) -> Response:
         """Any operation a spec names."""
         return await self._run(operation, model, (), fields)
+
+    def job(self, record: Mapping[str, Any], *, timeout: float | None = None) -> AsyncJob:
+        """A job that was submitted before, by this process or another."""
+        from engine.jobs import AsyncJob, resuming
+
+        return AsyncJob(self, *resuming(self, record, timeout))
 
     async def sign(self, request: HttpRequest) -> HttpRequest:
         """A rendered request with its credentials; may fetch a token."""

@@ -73,6 +73,7 @@ class Call:
             send if send < left else left,
             Timer(now + seconds if seconds < left else end, self.clock.monotonic),
             limits.header_bytes,
+            self.attempts.sent if self.attempts.booked is not None else None,
         )
 
     def way(self, request: HttpRequest) -> Route:

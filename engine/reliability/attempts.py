@@ -21,7 +21,7 @@ class Attempts:
 
     __slots__ = (
         "_bucket", "_clock", "_ended", "_kinds", "_last", "_number", "_refreshed", "_ring", "_start", "_used", "booked", "deadline",
-        "first", "health", "key", "limits", "notify", "possibly_billed", "records", "replay", "shown", "target",
+        "first", "health", "key", "limits", "notify", "possibly_billed", "records", "replay", "running", "shown", "target",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +53,7 @@ class Attempts:
         self._used: frozenset[int] = frozenset()
         self._start = self._ended = 0.0
         self.first: float | None = None  # seconds to the first event of a stream
+        self.running = False  # an attempt is under way
         self.shown = False  # content was seen: what fails now cannot be repeated unseen
         self.health = health
         self.booked: Ticket | None = None  # a place within the caller's own limits: every further request is booked too
@@ -63,6 +64,7 @@ class Attempts:
         if self.deadline.left() <= 0:
             raise self.final(self.deadline.error())
         self._number += 1
+        self.running = True
         self._start = self._clock.monotonic()
 
     def succeeded(self) -> None:
@@ -76,6 +78,11 @@ class Attempts:
         self.shown = True
         self._bucket.succeeded(self._last)
         self._last = None
+
+    def sent(self) -> None:
+        """The attempt's request goes out now."""
+        if self.booked is not None:
+            self.booked.sent(self._clock.monotonic())
 
     def opened(self) -> None:
         """The attempt's stream showed its first content."""
@@ -165,6 +172,7 @@ class Attempts:
         return error
 
     def _record(self, kind: str, status: int | None = None) -> None:
+        self.running = False
         self._ended = self._clock.monotonic()
         record: dict[str, Any] = {"target": self.target, "kind": kind, "seconds": round(self._ended - self._start, 6)}
         if status is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.errors import ConfigError, DeadlineError, Error
 
-__all__ = ["Clock", "Deadline", "Limits", "Timer"]
+__all__ = ["Clock", "Deadline", "Limits", "Telling", "Timer"]
 
 
 class Clock:
@@ -105,6 +105,20 @@ class Timer:
     def sooner(self, seconds: float) -> Timer:
         """A timer that ends after so many seconds, or when this one does if that is earlier."""
         return Timer(min(self._now() + seconds, self.until), self._now)
+
+
+class Telling(Timer):
+    """A timer that says each time somebody asks how much of it is left."""
+
+    __slots__ = ("_asked",)
+
+    def __init__(self, timer: Timer, asked: Callable[[], None]) -> None:
+        super().__init__(timer.until, timer._now)
+        self._asked = asked
+
+    def left(self) -> float:
+        self._asked()
+        return super().left()
 
 
 class Deadline:

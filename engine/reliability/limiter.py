@@ -64,6 +64,17 @@ class _Window:
         self.used += amount
         return entry
 
+    def stamp(self, entry: list[float], at: float) -> None:
+        """Move an entry to a later time."""
+        entries = self.entries
+        for place in range(len(entries) - 1, -1, -1):
+            if entries[place] is entry:
+                if at > entry[0]:
+                    del entries[place]
+                    entry[0] = at
+                    insort(entries, entry)
+                return
+
     def correct(self, entry: list[float], amount: float) -> None:
         if any(held is entry for held in self.entries):
             self.used += amount - entry[1]
@@ -95,7 +106,7 @@ class _Scope:
 class Ticket:
     """One caller's place: waiting, then granted, then settled. `wake` is called, from any thread, when it is granted."""
 
-    __slots__ = ("entries", "granted", "limiter", "over", "provider", "scopes", "subject", "tenant", "tokens", "wake")
+    __slots__ = ("entries", "granted", "limiter", "over", "provider", "requests", "scopes", "subject", "tenant", "tokens", "wake")
 
     def __init__(self, limiter: Limiter, subject: tuple[str, str, int], tokens: float, tenant: str) -> None:
         self.limiter = limiter
@@ -106,8 +117,13 @@ class Ticket:
         self.tenant = tenant
         self.granted = False
         self.over = False
+        self.requests: list[tuple[_Window, list[float]]] = []  # of the latest request
         self.entries: list[tuple[_Window, list[float]]] = []  # of tokens: they are corrected at the end
         self.wake: Callable[[], None] | None = None
+
+    def sent(self, now: float) -> None:
+        """Its request goes out only now: that is when its provider begins to count."""
+        self.limiter.stamp(self, now)
 
     def again(self, now: float, key: int) -> float:
         """One more request by the same call, booked now: seconds until it may go out."""
@@ -197,9 +213,14 @@ class Limiter:
         with self._lock:
             windows = [window for scope in scopes for window in scope.requests]
             wait = max((window.wait(1, now) for window in windows), default=0.0)
-            for window in windows:
-                window.take(1, now + wait)
+            ticket.requests = [(window, window.take(1, now + wait)) for window in windows]
             return wait
+
+    def stamp(self, ticket: Ticket, now: float) -> None:
+        """See Ticket.sent."""
+        with self._lock:
+            for window, entry in ticket.requests:
+                window.stamp(entry, now)
 
     # --- the queue; the lock is held --------------------------------------------------------------------------------
 
@@ -247,8 +268,7 @@ class Limiter:
         for scope in ticket.scopes:
             if scope.concurrency is not None:
                 scope.running += 1
-            for window in scope.requests:
-                window.take(1, now)
+            ticket.requests += [(window, window.take(1, now)) for window in scope.requests]
             for window in scope.tokens:
                 ticket.entries.append((window, window.take(min(ticket.tokens, window.amount), now)))
 

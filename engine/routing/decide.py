@@ -215,5 +215,6 @@ def _out(
         return Decision("wait", states[cooling[1]]["target"], cooling[0], skipped=skipped)
     if opening is not None:
         target = states[opening[1]]["target"]
+        skipped.pop(target)
         return Decision("probe", target, 0.0, [target], {target: "every target is left alone; it opens next"}, skipped)
     return Decision("refuse", seconds=min((b[0] for b in blocked), default=0.0), skipped=skipped)

@@ -22,7 +22,7 @@ __all__ = ["RoutingDesk"]
 
 _HINTS = ("language", "task", "residency")
 #: modality -> the flag that says a model reads it
-_READS = {"image": "vision", "audio": "audio_in", "video": "video_in", "pdf": "documents"}
+_READS = {"image": "vision", "audio": "audio_in", "video": "video_in"}
 
 
 class RoutingDesk(Desk):
@@ -67,8 +67,9 @@ class RoutingDesk(Desk):
         """What a call is known by when its error leaves, and its flow. The one way of plain models and of routes."""
         tenant, tags, hints = fields.pop("tenant", None), fields.pop("tags", None), fields.pop("hints", None)
         if model.__class__ is str and model not in self._routes:
+            limited = fields.get("timeout") is not None
             call = self._prepare(operation, model, fields, stream)
-            work = streamed(call, restart) if stream else whole(call)
+            work = self.work(call, model, stream, restart, limited)
             if self._gate is None and call.attempts.health is not None and call.attempts.health.calm:
                 return call, work
             return call, guarded(self._gate, call, work, Account(tenant, _tags(tags)))
@@ -77,6 +78,17 @@ class RoutingDesk(Desk):
         route = self._route(model)
         run = Run(self, route, operation, fields, stream, Account(tenant, _tags(tags), route.name), _checked(hints), restart)
         return run, run.flow()
+
+    def work(self, call: Call, model: str, stream: bool, restart: bool, limited: bool) -> Any:
+        """The flow of a call; `limited` says that its caller set a deadline."""
+        if stream:
+            return streamed(call, restart)
+        if call.operation.plan.job is None:
+            return whole(call)
+        from engine.call.job import finished
+        from engine.jobs import begin, followed
+
+        return finished(followed(self, call, model, limited), begin(call, call.operation.name, model))
 
     def _route(self, model: Any) -> Route:
         from engine.routing.route import Route
@@ -207,12 +219,13 @@ class RoutingDesk(Desk):
         if found is None:
             op = bound.operation
             facts = op.model_info or {}
-            flags = {**op.plan.capabilities, **(facts.get("capabilities") or {})}
+            own = facts.get("capabilities") or {}
+            flags = {**op.plan.capabilities, **own}
             lacks = {flag for flag, can in flags.items() if can is False}
             if op.plan.stream is None:
                 lacks.add("stream")
             if facts.get("input"):
-                lacks |= {flag for modality, flag in _READS.items() if modality not in facts["input"] and not flags.get(flag)}
+                lacks |= {flag for modality, flag in _READS.items() if modality not in facts["input"] and not own.get(flag)}
             found = {"lacks": sorted(lacks)}
             window = facts.get("context") or facts.get("max_input")
             if window:

@@ -17,6 +17,7 @@ from engine.errors import LocalLimitError, UnavailableError
 from engine.ledger.budget import Spender, nano, usd
 from engine.routing.decide import USUAL_OUTPUT
 from engine.routing.steps import Turn, Work
+from engine.types import Usage
 
 if TYPE_CHECKING:
     from engine.call.flow import Call
@@ -101,7 +102,7 @@ def guarded(gate: Gate | None, call: Call, work: Flow, account: Account, alone: 
         if ticket is not None and gate is not None and gate.limiter is not None:
             gate.limiter.settle(ticket, clock.monotonic(), None if settled or attempts.possibly_billed else 0)
         if reserved is not None:
-            reserved.settle(reserved.actual(None) if not settled else reserved.amount)  # without effect where it was settled
+            reserved.settle(reserved.amount if settled else reserved.actual(None))  # without effect where it was settled
 
 
 def _patience(call: Call) -> Flow:
@@ -147,7 +148,7 @@ def _turn(limiter: Limiter, ticket: Ticket, call: Call) -> Flow:
 class _Reserved:
     """Money set aside for one call."""
 
-    __slots__ = ("_done", "_gate", "_id", "amount", "call", "charges", "expected")
+    __slots__ = ("_done", "_gate", "_id", "amount", "call", "charges", "doubt")
 
     def __init__(self, gate: Gate, call: Call, account: Account) -> None:
         operation = call.operation
@@ -155,7 +156,7 @@ class _Reserved:
         self._id = gate.new_id()
         self._done = False
         self.call = call
-        self.amount = self.expected = 0
+        self.amount = self.doubt = 0
         spender = Spender(operation.provider, operation.model, operation.name, account.route, account.tenant, account.tags)
         at = call.clock.time()
         fitting = [(budget, list(budget.counters(spender, at))) for budget in gate.budgets]
@@ -171,6 +172,9 @@ class _Reserved:
             self.charges = []
             return
         self.amount = nano(most.cost)
+        output = context.get("max_tokens")
+        usual = Usage(input_tokens=input_tokens(context), output_tokens=output if isinstance(output, int) else USUAL_OUTPUT)
+        self.doubt = min(self.amount, nano(gate.bill(operation, usual, **terms).cost or most.cost))
 
     def take(self) -> Flow:
         """Reserve the most the call can cost. LocalLimitError if a budget has not that much left."""
@@ -187,8 +191,9 @@ class _Reserved:
             )
 
     def actual(self, cost: Decimal | None) -> int:
-        """What the call cost: its answer, and as much as was set aside for every attempt that may have been billed."""
-        doubtful = self.call.attempts.possibly_billed * self.amount
+        """What the call cost: its answer, and about an answer's price for every attempt that may have been billed all the same."""
+        attempts = self.call.attempts
+        doubtful = (attempts.possibly_billed + attempts.running) * self.doubt
         return doubtful if cost is None else nano(cost) + doubtful
 
     def settle(self, actual: int) -> None:

@@ -81,7 +81,9 @@ class Route:
     classify: Callable[[Mapping[str, Any]], str | None] | None = None
 
     def __post_init__(self) -> None:
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)  # frozen for everybody else
+
         given = [self.targets] if isinstance(self.targets, (str, Mapping, Target)) else list(self.targets)
         put("targets", tuple(map(Target.of, given)))
         put("larger", tuple(map(Target.of, [self.larger] if isinstance(self.larger, (str, Mapping)) else self.larger)))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from engine.call.flow import Call, streamed, whole
+from engine.call.flow import Call
 from engine.call.step import Deliver, Flow, Wait
 from engine.errors import Error, UnavailableError
 from engine.reliability.deadline import Deadline
@@ -155,7 +155,8 @@ class Run:
 
     def guarded(self, call: Call, probe: bool = False, alone: bool = False) -> Flow:
         """A call behind its limits, budgets and breaker."""
-        work = streamed(call, self.restart) if self.stream else whole(call)
+        limited = self.options["timeout"] is not None
+        work = self.desk.work(call, call.attempts.target, self.stream, self.restart, limited)
         return guarded(self.desk._gate, call, work, self.account, alone=alone, probe=probe)
 
     def _several(self, target: Target, decision: Decision) -> Flow:

@@ -11,6 +11,7 @@ in the async twin these are coroutines. Failures leave as SendFailure, which the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,12 +48,14 @@ DIRECT = Route()
 
 @dataclass(slots=True)
 class Timing:
-    """Limits of one exchange: seconds to connect and to send; `timer` bounds the headers and then every read."""
+    """Limits of one exchange: seconds to connect and to send; `timer` bounds the headers and then every read. `sent` is told
+    when the request is written: the caller's own limits count from then."""
 
     connect: float
     send: float
     timer: Timer
     header_bytes: int = 64 << 10
+    sent: Callable[[], None] | None = None
 
 
 class Reply(Protocol):

@@ -194,6 +194,8 @@ class AiohttpTransport:
                 max_field_size=HEADER,
             )
             transport.write(data)
+            if timing.sent is not None:
+                timing.sent()
             message, content = await protocol.read()
             while message.code < 200 and message.code != 101:  # what a server says before it answers
                 message, content = await protocol.read()

@@ -16,7 +16,7 @@ import httpcore
 
 from engine.call.send import Route, SendFailure, Timing
 from engine.call.send.origin import QUERY, proxy_for, wire_headers
-from engine.reliability.deadline import Timer
+from engine.reliability.deadline import Telling, Timer
 from engine.types import HttpRequest
 
 __all__ = ["CALM", "Burst", "Target", "failure", "left", "prepared", "target"]
@@ -76,7 +76,10 @@ def prepared(request: HttpRequest, timing: Timing) -> tuple[httpcore.Request, st
     except UnicodeError:
         raise SendFailure("config", "a header name is not ASCII", unsent=True) from None
     timer = timing.timer
-    limits = {"connect": timer.sooner(timing.connect), "read": timer, "write": timer.sooner(timing.send), "pool": timing.connect}
+    write = timer.sooner(timing.send)
+    if timing.sent is not None:
+        write = Telling(write, timing.sent)
+    limits = {"connect": timer.sooner(timing.connect), "read": timer, "write": write, "pool": timing.connect}
     extensions = {"timeout": limits}
     return httpcore.Request(request.method, url, headers=headers, content=request.body or b"", extensions=extensions), scheme, host
 
