@@ -74,6 +74,10 @@ sdk-matrix: $(SDKS)/.ready
 docs: $(VENV)/.run
 	$(BIN)/python tools/schema_reference.py
 
+# PROVIDERS.md and docs/providers/, from the catalog; RECORDED=DIR counts the recorded exchanges anew
+providers: $(VENV)/.run
+	$(BIN)/python tools/providers_md.py $(if $(RECORDED),--recorded $(RECORDED))
+
 bench:
 	$(PYTHON) tools/bench/run.py
 

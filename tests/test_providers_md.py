@@ -1,0 +1,86 @@
+"""PROVIDERS.md and docs/providers/ are what the catalog says, byte for byte."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.catalog import Catalog
+from tests.shared_data import ROOT, shared
+
+sys.path.insert(0, str(ROOT / "tools"))
+
+import provider_facts
+import provider_page
+import providers_md
+
+
+@pytest.fixture(scope="module")
+def wanted() -> dict[Path, str]:
+    return providers_md.build()
+
+
+@pytest.fixture(scope="module")
+def everyone() -> dict[str, provider_facts.Who]:
+    return {who.id: who for who in provider_facts.everybody(Catalog())}
+
+
+def test_the_pages_are_fresh(wanted: dict[Path, str]) -> None:
+    stale = [p.name for p, text in wanted.items() if not p.is_file() or p.read_text("utf-8") != text]
+    left = [p.name for p in (ROOT / "docs" / "providers").glob("*.md") if p not in wanted]
+    assert not stale and not left, f"run `make providers`: {[*stale, *left][:9]}"
+
+
+def test_the_recordings_are_counted_as_they_are() -> None:
+    assert provider_facts.RECORDED.read_text("utf-8") == providers_md.recorded(shared("traffic")), "make providers RECORDED=…"
+
+
+def test_the_counts_stand_on_top_and_pages_are_small(wanted: dict[Path, str], everyone: dict[str, provider_facts.Who]) -> None:
+    chat = sum("chat" in who.operations for who in everyone.values())
+    assert f"**{len(everyone)} providers, {chat} of them chat; none needs Python of its own.**" in wanted[ROOT / "PROVIDERS.md"]
+    assert len(wanted[ROOT / "PROVIDERS.md"].encode()) < 400_000
+    assert all(len(text.encode()) < 20_000 for path, text in wanted.items() if path.parent.name == "providers")
+
+
+def test_every_link_of_the_matrix_leads_to_a_file(wanted: dict[Path, str]) -> None:
+    definitions = [line for line in wanted[ROOT / "PROVIDERS.md"].splitlines() if line.startswith("[p")]
+    assert len(definitions) > 100
+    missing = [line for line in definitions if not (ROOT / line.split(": ", 1)[1].split(" ")[0]).is_file()]
+    assert not missing
+
+
+def test_a_cell_says_how_it_is_known(everyone: dict[str, provider_facts.Who]) -> None:
+    zhipu, deepinfra, lm = everyone["zhipu"], everyone["deepinfra"], everyone["lm-studio"]
+    assert zhipu.operations["chat"].level == zhipu.capabilities["thinking"].level == "recorded"
+    assert deepinfra.operations["chat"].file == "catalog/providers/deepinfra.examples.yaml"
+    assert deepinfra.capabilities["vision"].level == "tested" and deepinfra.capabilities["prompt_cache"].level == "declared"
+    assert lm.capabilities["json_mode"].level == "no" and "video_in" not in lm.capabilities
+    assert everyone["featherless"].capabilities["tools"].partial
+
+
+def test_what_is_skipped_proves_nothing(everyone: dict[str, provider_facts.Who]) -> None:
+    proof = everyone["amazon-sagemaker"].capabilities["stream"]
+    skipped = {name for name, _ in everyone["amazon-sagemaker"].trees["chat"].get("skip_examples").items()}
+    assert skipped and proof.example not in skipped
+
+
+def test_every_parameter_has_one_fate(everyone: dict[str, provider_facts.Who]) -> None:
+    fates = provider_facts.fates(everyone["zhipu"])
+    told = [name.split("`")[1] for names in fates.values() for name in names]
+    assert sorted(told) == sorted(set(told)) == sorted(provider_facts.PARAMS["chat"])
+    assert "`user` as `user_id`" in fates["changed"] and "`seed`" in fates["not taken"] and "`reasoning_effort`" in fates["written"]
+
+
+def test_a_page_has_the_first_call_and_what_differs(everyone: dict[str, provider_facts.Who]) -> None:
+    text = provider_page.page(everyone["ai21"], {})
+    assert (
+        "export AI21_API_KEY=…" in text
+        and "llmkit chat ai21/" in text
+        and "max_tokens: {max: 4096}" not in text.split("## What")[0]
+    )
+    assert "https://docs.ai21.com/reference/jamba-1-6-api-ref" in text
+    assert "export" not in provider_page.page(everyone["jan"], {})
+    ended = provider_page.page(everyone["anyscale"], {})
+    assert "**Discontinued.** (since 2024-08-01)" in ended and "[fireworks](fireworks.md)" in ended and "## First call" not in ended
