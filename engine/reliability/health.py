@@ -113,8 +113,10 @@ class Health:
                 return max((left, why or ""), soonest)
             return left, why
 
-    def view(self, now: float, keys: int = 1) -> dict[str, Any]:
-        """The recorded state that decisions are made of, as plain JSON."""
+    def view(self, now: float, keys: int = 1, speeds: bool = True) -> dict[str, Any]:
+        """The recorded state that decisions are made of, as plain JSON; `speeds`: also how fast it answered lately."""
+        if self.calm and not speeds:
+            return {"breaker": CLOSED, "in_flight": self.in_flight}
         wait, why = self.cooling(now, keys)
         breaker = self.breaker
         state = breaker.state(now)
@@ -125,6 +127,8 @@ class Health:
         if wait > 0:
             seen["cooling"] = round(wait, 3)
             seen["cooling_after"] = why
+        if not speeds:
+            return seen
         for name, samples in (("first_event", self._first), ("whole", self._whole), ("tokens_per_second", self._speed)):
             fresh = _fresh(samples, now)
             if fresh:

@@ -34,6 +34,7 @@ class RoutingDesk(Desk):
     if TYPE_CHECKING:
         _clock: Clock
         _changes: dict[str, Any]
+        _on: Any
 
         def _prepare(self, operation: str, model: str, fields: dict[str, Any], stream: bool) -> Call: ...
         def _target(self, model: str, operation: str, dialect: str | None) -> Any: ...
@@ -176,7 +177,7 @@ class RoutingDesk(Desk):
             if why:
                 state["refused"] = why
             state.update(self._static(bound, target, operation))
-            state.update(bound.health.view(now, len(bound.credentials)))
+            state.update(bound.health.view(now, len(bound.credentials), "fastest" in route.policy))
             if "cheapest" in route.policy:
                 cost = self._estimated(bound.operation, ask)
                 if cost is not None:
@@ -199,11 +200,14 @@ class RoutingDesk(Desk):
 
     def log(self, run: Run) -> None:
         """Tell of a routed call that is over: the event `route`, and a line of the log."""
+        if self._on is None and self._route_log is None:
+            return
+        steps = [{**step, "turn": run.turn, "decision": step["decision"].to_dict()} for step in run.steps]
         record = {
             "at": round(self._clock.time(), 3),
             "route": run.route.to_dict(),
             "operation": run.name,
-            "steps": run.steps,
+            "steps": steps,
             "attempts": run.records,
         }
         self._notify("route", record)

@@ -112,10 +112,10 @@ class Run:
         now = desk._clock.monotonic()
         ask["max_wait"] = round(max(0.0, min(self.limits.max_wait, self.deadline.left() - 1)), 3)
         self.states = desk.states(self.route, self.name, ask, self.refused, now)
-        draws = [round(desk._clock.random(0.0, 1.0), 6) for _ in self.states]
+        drawn = "weighted" in self.route.policy
+        draws = [round(desk._clock.random(0.0, 1.0), 6) if drawn else 0.5 for _ in self.states]
         made = decide(self.route.policy, ask, self.states, self.turn, draws)
-        recorded = {key: list(value) if isinstance(value, list) else value for key, value in ask.items()}
-        self.steps.append({"ask": recorded, "states": self.states, "turn": self.turn, "draws": draws, "decision": made.to_dict()})
+        self.steps.append({"ask": {**ask, "tried": ask["tried"][:]}, "states": self.states, "draws": draws, "decision": made})
         return made
 
     def _asked(self, decision: Decision) -> Flow:
@@ -242,7 +242,7 @@ class Run:
             cost = response.cost
             self.records[-1]["cost"] = None if cost is None else str(cost)
         report.attempts = self.records
-        skipped = {target: why for step in self.steps for target, why in step["decision"].get("skipped", {}).items()}
+        skipped = {target: why for step in self.steps for target, why in step["decision"].skipped.items()}
         skipped.pop(str(decision.chosen), None)
         report.route = {
             "name": self.route.name,
