@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -333,3 +334,10 @@ def test_calls_without_an_id_get_one_that_no_other_turn_has() -> None:
         told = post(Gateway(config, catalog=CATALOG, transport=transport), "/v1/chat/completions", hello("google-gemini/m")).json()
         seen += [call["id"] for call in told["choices"][0]["message"]["tool_calls"]]
     assert len(set(seen)) == 4
+
+
+def test_a_body_whose_last_string_is_open_costs_no_time(sim: Simulator) -> None:
+    before = time.process_time()
+    answer = post(gateway(sim), "/v1/chat/completions", b"[" * 70 + b'"' + b'\\"' * 200_000)
+    assert answer.status_code == 400 and "not JSON" in answer.text
+    assert time.process_time() - before < 3  # searched for from each of its quotes, its end would take minutes

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from engine.call.json import JsonLimitError, loads
+from engine.call.json import DEPTH, JsonLimitError, loads
 from engine.serve.gateway.config import Config, loopback
 from engine.serve.gateway.wording import Refused
 from engine.types import Headers
@@ -18,6 +19,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 MOST_QUERY = 8192
+_CLOSED = re.compile(rb'[^"]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"]*+)*+', re.DOTALL)  # every string has its end
 
 
 class Gone(Exception):
@@ -120,6 +122,8 @@ def _too_large(config: Config) -> str:
 
 def document(body: bytes) -> dict[str, Any]:
     """The mapping a body holds. Raises Refused for anything else."""
+    if body.count(b"{") + body.count(b"[") > DEPTH and _CLOSED.fullmatch(body) is None:
+        raise Refused("invalid_request", "the body is not JSON")  # before anybody searches for the end of its open string
     try:
         value = loads(body)
     except JsonLimitError:
