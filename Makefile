@@ -8,7 +8,7 @@ SDKS   := .venv-sdks
 SHARED ?= ../shared
 JOBS   ?= 2
 
-.PHONY: demo test check format replay wire faults laws sdk-matrix docs bench bench-gateway soak clean
+.PHONY: demo test check format replay wire faults laws pairs sdk-matrix docs bench bench-gateway soak clean
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -66,6 +66,10 @@ SEED  ?= 1
 SERVED := anthropic-messages bedrock-converse cohere-v2 gemini mistral ollama openai-chat openai-responses
 laws: $(VENV)/.run
 	$(BIN)/llmkit check --laws --count $$(( $(COUNT) / $(words $(SERVED)) )) --seed $(SEED) $(SERVED:%=catalog/dialects/%.yaml)
+
+# what each of the 64 pairs of wires carries: writes docs/pairs.md
+pairs: $(VENV)/.run
+	$(BIN)/python tools/pairs.py --write
 
 # official client libraries, unmodified, each against the simulator on its own dialect
 sdk-matrix: $(SDKS)/.ready

@@ -165,6 +165,8 @@ def _lane(random: Random | None, choice: dict[str, Any], number: int) -> list[Ev
 
 
 def _prose(random: Random | None, part: dict[str, Any]) -> Iterable[Event]:
+    if part["type"] == "image":
+        return [Event("media", part)]
     if "redacted" in part:
         return [Event(part["type"], {"redacted": part["redacted"]})]
     found = pieces(random, part["text"]) if random else [part["text"]]

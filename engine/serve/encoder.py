@@ -12,7 +12,7 @@ from engine.serve.answer import MEDIA, PROSE, Places, choice_view, complete_medi
 from engine.serve.blocks import Order, Piece
 from engine.serve.failure import error_fields, event_error
 from engine.serve.frames import Pattern, Recorder, Run, Wire
-from engine.serve.reply import base_context, item_id, random_id
+from engine.serve.reply import base_context, item_id, native_finish, random_id
 from engine.types import Event, Report
 
 _PIECES = frozenset((*PROSE, "tool_call"))
@@ -366,7 +366,7 @@ class Encoder:
         reason = self._finishes.get(choice) or "stop"
         if reason == "stop" and choice in self._orders and self._orders[choice].calls:
             reason = "tool_calls"
-        return self.served.finish.get(reason, reason)
+        return native_finish(self.served, self._places, reason) or reason
 
     def _chunk(
         self,

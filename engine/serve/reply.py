@@ -68,9 +68,17 @@ def _choice(served: Served, places: Places, choice: Choice, id: str) -> dict[str
         fitting = places.fit(part_view(part, item_id(id, number, part.type, part.id), number))
         if fitting is not None:
             parts.append(fitting)
-    finish = served.finish.get(choice.finish_reason or "stop")
+    finish = native_finish(served, places, choice.finish_reason)
     citations = [c.to_dict() for c in choice.citations] if choice.citations else None
     return choice_view(choice.index, parts, citations, finish, choice.logprobs)
+
+
+def native_finish(served: Served, places: Places, reason: str | None) -> str | None:
+    """The wire's own word for why an answer ended. Where it has none it says `stop`, with a warning; calls speak for themselves."""
+    word = served.finish.get(reason or "stop")
+    if reason not in (None, "stop", "tool_calls") and served.plan.finish_reasons.get(word or "") != reason:
+        places.warn(f"that the answer ended with `{reason}` was dropped: {places.label} has no word for it")
+    return word
 
 
 def item_id(id: str, number: int, type: str, own: str | None) -> str:
