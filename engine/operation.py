@@ -112,7 +112,14 @@ class Operation:
             request = self._around(fields, report, unsupported)
         else:
             request = normalize(
-                self.name, fields, reads=plan.reads, part_reads=plan.part_reads, now=now, uuid=self.uuid, proofs=self._proofs
+                self.name,
+                fields,
+                reads=plan.reads,
+                part_reads=plan.part_reads,
+                now=now,
+                uuid=self.uuid,
+                proofs=self._proofs,
+                dialects=plan.dialects,
             )
         report.warnings += request.pop("$warnings", ())
         context: dict[str, Any] = {**request, **self._constant}

@@ -133,13 +133,14 @@ class Part(_Plain):
     invalid: bool | None = None
     signature: str | None = None
     redacted: str | None = None
-    server: bool | None = None
+    server: bool | None = None  # of a call or result of a tool that the provider ran
+    is_error: bool | None = None  # of a result
     media_type: str | None = None
     data: str | None = None  # base64
     url: str | None = None
     filename: str | None = None
-    dialect: str | None = None  # of a native part: the only dialect it may return to
-    native: Any = None  # its opaque item
+    dialect: str | None = None  # of a part with a native item: the only dialect it may return to
+    native: Any = None  # the item as it came
     signed_by: str | None = None  # dialect and provider of a signature
     citations: list[Citation] | None = None
     extra: dict[str, Any] | None = None

@@ -185,7 +185,7 @@ OUTPUTS: dict[str, tuple[tuple[str, ...], str | None]] = {
         ("tool_call", "index id name arguments full_arguments at piece signature server", None),
         ("citation", "url title text start end source index", None),
         ("media", "type media_type data url id text index signature", None),
-        ("native", "data index", "data"),
+        ("native", "data index tool id name arguments text is_error", "data"),
         ("refusal", "text full index", "text"),
         ("logprobs", "content", "content"),
         ("usage", _USAGE, None),

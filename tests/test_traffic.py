@@ -115,8 +115,8 @@ def _missing(answer: Any, sent: Any, same: bool) -> list[str]:
             needles = [("tool", part.name), ("tool", part.arguments_json if part.arguments else None)]
         elif part.type == "thinking":
             needles = [("thinking", part.text), ("thinking", part.signature if same else None)]
-        elif part.type == "native" and same:
-            needles = [("native", json.dumps(part.native))]
+        elif part.native is not None:  # of the provider's own tools too
+            needles = [("native" if same else "provider ran", json.dumps(part.native))] if same or part.server else []
         out += [
             f"{kind}: {needle[:80]!r}"
             for kind, needle in needles

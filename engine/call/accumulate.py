@@ -243,7 +243,7 @@ class Accumulator:
         number, candidate = self._candidate(choice)
         key = _key(fields.get("index"))
         block = (candidate.keys.get(("native", key)) if key is not None else None) or candidate.new("native", key)
-        block.fields["data"] = fields.get("data")
+        block.fields.update(fields)
         self.events.append(Event("native", fields, number))
 
     def _logprobs(self, choice: Any, fields: dict[str, Any]) -> None:
@@ -295,7 +295,7 @@ class Accumulator:
     def _output(self, kind: str, choice: Any, fields: dict[str, Any]) -> None:
         event = Event(kind, output_fields(kind, fields), counts.whole(choice) or 0)
         if kind == "embedding" and event.fields.get("index") is None:  # most wires rely on the order
-            dtype = event.fields.get("dtype")
+            dtype = _key(event.fields.get("dtype"))
             event.fields["index"] = self._vectors.get(dtype, 0)
             self._vectors[dtype] = event.fields["index"] + 1
         self._outputs.append(event)

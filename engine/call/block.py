@@ -92,9 +92,10 @@ class Block:
                 signature=self.signature,
                 signed_by=signed_by,
                 server=self.server or None,
+                dialect=dialect if self.server else None,
             )
         if self.type == "native":
-            return Part("native", dialect=dialect, native=self.fields.get("data"))
+            return self._native(dialect)
         if self.type in ("text", "thinking", "refusal"):
             return Part(
                 self.type,
@@ -108,6 +109,28 @@ class Block:
         data = join_base64(self.pieces) if self.pieces else None
         known = {k: self.fields.get(k) for k in ("text", "url", "media_type")}
         return Part(self.type, id=self.id, data=data, signature=self.signature, signed_by=signed_by, **known)
+
+    def _native(self, dialect: str | None) -> Part:
+        """An item as it came; a call or a result of a tool that the provider ran says so in canonical words too."""
+        said, data = self.fields, self.fields.get("data")
+        if said.get("tool") not in ("call", "result"):
+            return Part("native", dialect=dialect, native=data)
+        id, name = (value if isinstance(value := said.get(key), str) else None for key in ("id", "name"))
+        part = Part(f"tool_{said['tool']}", id=id, name=name, server=True, dialect=dialect, native=data)
+        if part.type == "tool_call":
+            arguments = said.get("arguments")
+            part.arguments = {} if arguments is None else arguments
+            if isinstance(arguments, str):
+                try:
+                    part.arguments = loads(arguments.encode("utf-8", "replace"))
+                except JsonError:
+                    part.arguments = {"input": arguments}
+            part.arguments_json = dumps(part.arguments).decode()
+        else:
+            text = said.get("text")
+            part.text = text if text is None or isinstance(text, str) else dumps(text).decode()
+            part.is_error = True if said.get("is_error") else None
+        return part
 
 
 class Candidate:

@@ -21,6 +21,11 @@ def choice_of(plan: OperationPlan, number: int, candidate: Candidate, partial: b
     origin = f"{plan.dialect or plan.name} {plan.provider}"
     blocks = [b for b in candidate.blocks if not (partial and b.type == "tool_call" and not b.complete())]
     parts = [b.part(plan.dialect, origin) for b in blocks]
+    if any(part.type == "tool_result" for part in parts):
+        names = {part.id: part.name for part in parts if part.type == "tool_call"}
+        for part in parts:
+            if part.type == "tool_result":
+                part.name = names.get(part.id) or part.name
     texts: dict[str, list[str]] = {"text": [], "thinking": [], "refusal": []}
     for part in parts:
         if part.text and part.type in texts:

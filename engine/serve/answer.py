@@ -33,6 +33,8 @@ def part_view(part: Part, item_id: str, number: int) -> dict[str, Any]:
         complete_media(view)
     elif part.type == "native":
         view["dialect"], view["native"] = part.dialect, part.native
+    if part.native is not None and part.type != "native":  # of a tool that the provider ran: it returns as it came
+        view.update(type="native", dialect=part.dialect, native=part.native, tool=part.type.removeprefix("tool_"))
     return view
 
 
@@ -77,7 +79,9 @@ class Places:
         if type == "native":
             if view.get("dialect") in self.dialects and "native" in self.writes:
                 return view
-            self._drop(f"an item only {view.get('dialect') or 'another dialect'} understands")
+            tool, name = view.get("tool"), view.get("name") or "a tool"
+            told = f"a {tool} of {name}, which the provider ran," if tool else "an item"
+            self._drop(f"{told} only {view.get('dialect') or 'another dialect'} understands")
             return None
         if type == "tool_call" and view.get("server") and "server" not in self.reads:
             self._drop(f"a call of {view.get('name')}, which the provider ran")

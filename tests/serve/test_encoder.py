@@ -148,7 +148,7 @@ def test_native_items_of_the_same_dialect_return_and_others_are_told() -> None:
     item = {"type": "web_search_tool_result", "tool_use_id": "t", "content": []}
     events = [Event("text", {"text": "a"}), Event("native", {"data": item, "index": 1})]
     read = decoded("anthropic-messages", encoded("anthropic-messages", events, source="anthropic-messages"))
-    assert [p.native for p in read.parts if p.type == "native"] == [item]
+    assert [(p.type, p.id, p.server, p.native) for p in read.parts if p.native] == [("tool_result", "t", True, item)]
     report = Report()
     assert b"tool_use_id" not in encoded("anthropic-messages", events, source="gemini", report=report)
     assert any("gemini" in w for w in report.warnings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from engine.call.normalize.chat import chat
@@ -55,6 +55,7 @@ def normalize(
     now: float = 0.0,
     uuid: Callable[..., str] | None = None,
     proofs: bool = False,
+    dialects: Collection[str] = (),
 ) -> dict[str, Any]:
     """The canonical request of an operation, with the views that its templates read.
 
@@ -62,7 +63,7 @@ def normalize(
     them). Fields that are None are absent. The caller's values are never changed; large ones are passed on by reference.
     `$warnings` lists what was left out, if anything; `$plain`
     and `$finite` are there with `proofs`, if proven at little cost: all messages are bare texts, no number is NaN or infinite.
-    `now` and `uuid` are the clock and the source of ids of the call.
+    `now` and `uuid` are the clock and the source of ids of the call, `dialects` what its wire is called.
     Raises ConfigError for a keyword nobody knows and for values that make no sense, LimitError past a size limit.
     """
     try:
@@ -71,7 +72,7 @@ def normalize(
         if not known.issuperset(fields) or None in fields.values():
             given = _known(operation, fields, known)
         if operation in _CHATS and (operation != "realtime" or "messages" in given):
-            return chat(given, reads, _ALL if part_reads is None else part_reads, proofs)
+            return chat(given, reads, _ALL if part_reads is None else part_reads, proofs, dialects)
         return other(operation, given, ALIASES.get(operation, {}))
     except Error:
         raise

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from engine.call.json import finite
 from engine.call.normalize.choices import read_choice, read_format, read_reasoning, read_tools
 from engine.call.normalize.messages import read_messages
+from engine.call.normalize.native import leave_foreign_calls
 from engine.call.normalize.pairing import pair
 from engine.call.normalize.parts import Notes, mapping_of
 from engine.call.normalize.views import dress, gather_media, place, prefill_of, turns_of
@@ -26,7 +27,9 @@ _LARGE = 1e100  # what a template could make infinite out of lies far beyond it
 _REASONING = ("reasoning", "reasoning_effort", "thinking", "thinking_budget")
 
 
-def chat(fields: Mapping[str, Any], reads: frozenset[str] | None, part_reads: frozenset[str], proofs: bool) -> dict[str, Any]:
+def chat(
+    fields: Mapping[str, Any], reads: frozenset[str] | None, part_reads: frozenset[str], proofs: bool, dialects: Collection[str]
+) -> dict[str, Any]:
     """The canonical request. `fields` has known names only and no None."""
     notes = Notes()
     out = dict(fields)
@@ -36,6 +39,7 @@ def chat(fields: Mapping[str, Any], reads: frozenset[str] | None, part_reads: fr
     messages, rest = read_messages(given, notes, not part_reads.isdisjoint(_WIDE))
     out["has_tool_history"] = False
     if rest:
+        leave_foreign_calls(messages, part_reads, dialects)
         out["has_tool_history"] = pair(messages)
         dress(messages, part_reads)
     elif proofs:

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.call.json import JsonError, JsonLimitError, dumps, loads
 from engine.call.normalize.media import decoded, encoded, media
+from engine.call.normalize.native import native_part
 from engine.errors import ConfigError, LimitError
 from engine.vocabulary import PART
 
@@ -78,6 +79,8 @@ def read_part(item: Any, notes: Notes, depth: int = 0) -> dict[str, Any]:
     reader = READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
         raise ConfigError(_unknown(kind))
+    if item.get("native") is not None and item.get("server"):
+        return native_part(item)  # it goes back as it came, or not at all
     part = reader(item, notes, depth)
     cache = item.get("cache_control", item.get("cache"))
     if cache is not None and cache is not False:
@@ -275,7 +278,7 @@ def call_part(item: Mapping[str, Any], function: Mapping[str, Any]) -> dict[str,
     elif isinstance(raw, str):
         part["arguments_json"] = raw  # the model's own spelling of the parsed arguments
     part["arguments"] = given
-    for key in ("signature", "signed_by", "item_id", "server", "number", "index", "extra", "invalid", "made"):
+    for key in ("signature", "signed_by", "item_id", "server", "dialect", "number", "index", "extra", "invalid", "made"):
         if item.get(key) is not None:
             part[key] = item[key]
     if item.get("type") == "server_tool_use":
@@ -365,11 +368,6 @@ def _json(item: dict[str, Any], notes: Notes, depth: int) -> dict[str, Any]:
     return {"type": "json", "json": item.get("json"), **{k: item[k] for k in ("id", "extra") if item.get(k) is not None}}
 
 
-def _native(item: dict[str, Any], notes: Notes, depth: int) -> dict[str, Any]:
-    data = item.get("data")
-    return {"type": "native", "dialect": item.get("dialect"), "data": item.get("native") if data is None else data}
-
-
 READERS: dict[str, Callable[[dict[str, Any], Notes, int], dict[str, Any]]] = {
     "text": _text, "input_text": _text, "output_text": _text,
     "refusal": _refusal,
@@ -385,7 +383,7 @@ READERS: dict[str, Callable[[dict[str, Any], Notes, int], dict[str, Any]]] = {
     "function": _tool_call,
     "tool_result": _tool_result, "function_call_output": _tool_result,
     "json": _json,
-    "native": _native,
+    "native": lambda item, notes, depth: native_part(item),
 }  # fmt: skip
 
 

@@ -47,7 +47,11 @@ def native(c: dict[str, Any], out: list[Any], item: dict[str, Any], label: str) 
         data = item.get("data")
         out.append(item.get("native") if data is None else data)
     else:
-        lost(c, f"an item only {dialect!s:.64} understands was dropped by {label}")
+        said = item.get("said")
+        if said is not None:
+            lost(c, f"{said} was dropped by {label}: only {dialect!s:.64} has a place for it")
+        else:
+            lost(c, f"an item only {dialect!s:.64} understands was dropped by {label}")
 
 
 def extra(c: dict[str, Any], out: list[Any], start: int, item: dict[str, Any], label: str) -> None:
