@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from dataclasses import replace
 from types import FrameType
@@ -22,6 +23,8 @@ def serve(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
     gateway = Gateway(config)
     gateway.prepare()
+    gc.collect()
+    gc.freeze()  # what was compiled stays: the collector need not walk it while clients wait
     server = _server(gateway)
     where = f"[{config.host}]" if ":" in config.host else config.host
     print(f"llmkit serve: http://{where}:{config.port}, {_who(config)}, {_what(config)}", file=sys.stderr, flush=True)

@@ -61,11 +61,12 @@ def _choice(served: Served, places: Places, choice: Choice, id: str) -> dict[str
     parts: list[dict[str, Any]] = []
     items = [p.native for p in choice.parts if p.type == "native"]
     whole = {item["id"] for item in items if isinstance(item, dict) and isinstance(item.get("id"), str)} if items else ()
+    named = "item_id" in served.reads
     for part in choice.parts:
         if part.type in MEDIA and part.id in whole and "native" in served.writes:
             continue  # the native item it came with says it all
         number = len(parts)
-        fitting = places.fit(part_view(part, item_id(id, number, part.type, part.id), number))
+        fitting = places.fit(part_view(part, item_id(id, number, part.type, part.id) if named else "", number))
         if fitting is not None:
             parts.append(fitting)
     finish = native_finish(served, places, choice.finish_reason)

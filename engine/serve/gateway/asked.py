@@ -14,7 +14,10 @@ from engine.serve.mounts import Place
 from engine.types import Report
 
 #: options of a call that no wire has a word for, should a file ever bind one
-_OURS = ("timeout", "attempts", "dialect", "unsupported", "on_interrupt", "extra_headers", "extra_query", "extra_body")
+_OURS = (
+    "timeout", "attempts", "dialect", "unsupported", "on_interrupt", "extra_headers", "extra_query", "extra_body", "tenant", "tags",
+    "hints",
+)  # fmt: skip
 _MODEL = 512  # characters of a model's name
 
 
