@@ -21,7 +21,7 @@ def native_part(item: Mapping[str, Any]) -> dict[str, Any]:
 def leave_foreign_calls(messages: list[dict[str, Any]], part_reads: frozenset[str], dialects: Collection[str]) -> None:
     """Calls of tools that a provider ran go back to their own dialect only: elsewhere the caller's tools would seem called."""
     for message in messages:
-        parts = message.get("parts") or ()
+        parts = message.get("parts") or []
         for at, part in enumerate(parts):
             if part["type"] == "tool_call" and part.get("server"):
                 origin = part.get("dialect")

@@ -51,7 +51,10 @@ def native(c: dict[str, Any], out: list[Any], item: dict[str, Any], label: str) 
         if said is not None:
             lost(c, f"{said} was dropped by {label}: only {dialect!s:.64} has a place for it")
         else:
-            lost(c, f"an item only {dialect!s:.64} understands was dropped by {label}")
+            data = item.get("data")
+            kind_ = data.get("type") if data.__class__ is dict else None
+            called = f" ({kind_[:60]})" if kind_.__class__ is str else ""
+            lost(c, f"an item{called} only {dialect!s:.64} understands was dropped by {label}")
 
 
 def extra(c: dict[str, Any], out: list[Any], start: int, item: dict[str, Any], label: str) -> None:
