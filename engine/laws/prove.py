@@ -16,6 +16,7 @@ from engine.laws.place import place_of
 from engine.laws.shrink import shrunk
 from engine.laws.statements import LAWS, Difference, Law, Unsayable
 from engine.laws.subject import Subject, subjects
+from engine.laws.witness import SELF_CONSISTENT, witnesses
 from engine.spec.problem import Problem, Problems
 
 COUNT = 100  # checks of each law on each file, where nobody says how many
@@ -30,13 +31,15 @@ class Proof:
     subjects: int = 0
     checks: int = 0
     refused: int = 0
+    alone: list[str] = field(default_factory=list)  # dialects that no recording and no client library vouches for
     seconds: float = 0.0
 
     def summary(self) -> str:
         """One line of counts."""
         held = "all held" if not self.problems else f"{len(self.problems)} broken"
         tried = f"{len(LAWS)} laws, {self.checks} checks of {self.subjects} served"
-        return f"{tried}, {self.refused} refused, {held}, {self.seconds:.2f} s"
+        alone = f"; {SELF_CONSISTENT}: {', '.join(sorted(set(self.alone)))}" if self.alone else ""
+        return f"{tried}, {self.refused} refused, {held}, {self.seconds:.2f} s{alone}"
 
 
 def prove(
@@ -59,6 +62,8 @@ def prove(
             continue  # the check has told what is wrong with it
         for subject in found:
             proof.subjects += 1
+            if not witnesses(catalog, subject.served.dialect):
+                proof.alone.append(subject.served.dialect)
             for law in chosen:
                 if law.applies(subject):
                     _try(subject, law, count, seed, proof, progress)

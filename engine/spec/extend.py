@@ -33,7 +33,7 @@ RULES = {
 }
 
 #: keys of a dialect file or an operation that say where it comes from and are not part of the merged operation
-_HEAD = frozenset(("operation", "extends", "spec", "name", "about", "docs", "checked"))
+_HEAD = frozenset(("operation", "extends", "spec", "name", "about", "docs", "checked", "witnesses"))
 _OPERATIONS = frozenset(OPERATIONS)
 _APART = ("models", "variants")
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from engine.catalog import Catalog
 from engine.laws.prove import prove
 from engine.laws.shrink import shrunk
 from engine.laws.statements import LAWS
+from engine.laws.subject import subjects
+from engine.laws.witness import SELF_CONSISTENT, standing, witnesses
 from tests.serve.answers import CATALOG, DIALECTS
+from tools import accept
+
+sys.path.insert(0, str(accept.ROOT / "tools"))
+import sdk_matrix
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -30,10 +40,6 @@ def test_the_same_seed_tries_the_same() -> None:
     for seed in (5, 5, 6):
         told: list[str] = []
         prove(CATALOG, [("dialects", "ollama")], count=3, seed=seed, progress=told.append)
-        from random import Random
-
-        from engine.laws.subject import subjects
-
         [subject] = subjects(CATALOG, "dialects", "ollama")
         seen.append([law.draw(Random(f"{seed} {law.name}"), subject) for law in LAWS])
         assert told == [f"ollama {law.name} 0/3" for law in LAWS]
@@ -44,3 +50,23 @@ def test_a_counterexample_is_made_small() -> None:
     big = {"a": [1, 2, {"b": "xxxxxxyxxx", "c": [3]}], "d": "e"}
     small = shrunk(big, lambda value: "y" in str(value.get("a")))
     assert small == {"a": [{"b": "y"}]}
+
+
+def test_who_vouches_for_a_dialect_is_true() -> None:
+    """A dialect that claims recordings is replayed, one that claims a client library stands in its matrix."""
+    recorded = {dialect for dialect, *_ in accept.DIALECTS.values()}
+    known = {"recordings": recorded, "client": set(sdk_matrix.SDKS.values())}
+    claims = {d: witnesses(CATALOG, d) for d in CATALOG.dialect_ids()}
+    assert not [(d, word) for d, words in claims.items() for word in words if d not in known[word]]
+    assert recorded <= {d for d, words in claims.items() if "recordings" in words}
+    assert standing(CATALOG, "openai-chat") == "recordings and client" and standing(CATALOG, "bedrock-nova") is None
+
+
+def test_a_dialect_without_a_witness_is_self_consistent_only(tmp_path: Path) -> None:
+    path = tmp_path / "dialects" / "own-chat.yaml"
+    path.parent.mkdir()
+    path.write_text("operation: chat\nextends: ollama\npost: /own\n", "utf-8")
+    catalog = Catalog([path])
+    assert standing(catalog, "own-chat") == SELF_CONSISTENT
+    assert prove(catalog, [("dialects", "own-chat")], count=2).summary().endswith("self-consistent only: own-chat")
+    assert SELF_CONSISTENT not in prove(catalog, [("dialects", "ollama")], count=2).summary()
