@@ -12,7 +12,7 @@ from engine.errors import ConfigError, NotFoundError, SpecError, UnsupportedErro
 from engine.files import BUILTIN, Entry, Files, Remote, remote
 from engine.ownership import Ownership
 from engine.plan import OperationPlan, ProviderPlan, Served
-from engine.spec.node import Node
+from engine.spec.node import Mark, Node
 from engine.spec.problem import Problem, Problems, nearest
 from engine.vocabulary import MODELLESS
 
@@ -41,6 +41,7 @@ class Catalog:
         self._warnings: dict[tuple[Any, ...], tuple[Problem, ...]] = {}
         self._served: dict[tuple[str, str | None], Served] = {}
         self.chains: Chains = {}  # dialects laid over one another
+        self._examples: dict[str, list[tuple[Any, Mark]]] = {}
         self._shelf: Shelf | None = None
         self._aliases: dict[str, str] | None = None
         self._ownership = Ownership(self.files)
@@ -341,11 +342,17 @@ class Catalog:
         """`<id>.examples.yaml` beside a spec."""
         return self.files.examples(kind, id)
 
+    def plain_examples(self, dialect: str) -> list[tuple[Any, Mark]]:
+        """The examples of a dialect as plain data, each with its place; shared by all who inherit them."""
+        if dialect not in self._examples:
+            from engine.examples.cases import dialect_examples
+
+            self._examples[dialect] = [(example.plain(), example.mark) for example in dialect_examples(self, dialect)]
+        return self._examples[dialect]
+
     def example_names(self, dialect: str) -> set[str]:
         """The names of a dialect's examples."""
-        from engine.examples.cases import dialect_examples
-
-        return {str(name.value) for example in dialect_examples(self, dialect) if (name := example.get("name")) is not None}
+        return {str(example["name"]) for example, _ in self.plain_examples(dialect) if example.get("name") is not None}
 
     def label(self, path: Path) -> str:
         """How messages name a file: relative to the packaged catalog's parent where it lies there."""

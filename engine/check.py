@@ -12,7 +12,7 @@ from pathlib import Path
 
 from engine.catalog import Catalog
 from engine.errors import Error, SpecError
-from engine.examples import Case, Result, cases, run
+from engine.examples import Case, Outcomes, Result, cases
 from engine.kept import Kept
 from engine.plan import OperationPlan
 from engine.spec.compile.evidence import unproven
@@ -84,13 +84,14 @@ def check(
     start = time.perf_counter()
     findings = Findings()
     dialects: dict[str, Problems] = {}
+    outcomes = Outcomes(catalog) if examples else None
     kept = Kept(catalog, cache, examples) if cache is not None else None
     for kind, id in _everything(catalog) if ids is None else ids:
         if progress:
             progress(id)
         found = kept.read(kind, id) if kept else None
         if found is None:
-            found = _File(catalog, kind, id, examples, dialects).check()
+            found = _File(catalog, kind, id, outcomes, dialects).check()
             if kept:
                 kept.write(kind, id, found)
         findings.files += 1
@@ -116,12 +117,12 @@ def _once(problems: list[Problem]) -> list[Problem]:
 class _File:
     """One file going through the steps. Later steps run in spite of earlier findings where there is a tree to run on."""
 
-    def __init__(self, catalog: Catalog, kind: str, id: str, examples: bool, dialects: dict[str, Problems]) -> None:
+    def __init__(self, catalog: Catalog, kind: str, id: str, outcomes: Outcomes | None, dialects: dict[str, Problems]) -> None:
         self.catalog = catalog
         self.dialects = dialects  # what loading and schema found in them, kept for all files of one run
         self.kind = kind
         self.id = id
-        self.examples = examples
+        self.outcomes = outcomes  # None: examples are not run
         self.problems = Problems()
         self.findings = Findings()
 
@@ -210,8 +211,8 @@ class _File:
         blame(meaning, 0, top)
         failed = len(self.problems.errors) > 0
         self.problems += [p for p in meaning if not (failed and p.rule in _ABSENCES)]
-        if self.examples and not self.problems.errors:
-            self._run_examples(node, base, top)
+        if self.outcomes is not None and not self.problems.errors:
+            self._run_examples(node, base, top, self.outcomes)
 
     def _compile(self, node: Node, base: Node, top: Mark) -> None:
         """Every operation under every distinct combination of a model pattern and a variant."""
@@ -265,10 +266,10 @@ class _File:
 
     # --- examples ---------------------------------------------------------------------------------------------------
 
-    def _run_examples(self, node: Node, base: Node, top: Mark) -> None:
+    def _run_examples(self, node: Node, base: Node, top: Mark, outcomes: Outcomes) -> None:
         for variant in [None, *(name for name, _ in (base.get("variants") or _EMPTY).items())]:
             for case in cases(self.catalog, self.id, variant):
-                result = self._run(case, variant)
+                result = self._run(case, variant, outcomes)
                 self.findings.results.append(result)
                 if result.skipped is not None:
                     self.findings.skipped += 1
@@ -279,9 +280,9 @@ class _File:
                     self.problems.error("example", f"{where}: example `{result.name}`: {failure}", case.mark)
                     blame(self.problems, len(self.problems) - 1, self._suffers(node, base, case, variant, top))
 
-    def _run(self, case: Case, variant: str | None) -> Result:
+    def _run(self, case: Case, variant: str | None, outcomes: Outcomes) -> Result:
         try:
-            return run(self.catalog, self.id, case, variant=variant)
+            return outcomes.run(self.id, case, variant)
         except Error as error:
             failure = f"{error.kind}: {error}"
         except Exception as error:

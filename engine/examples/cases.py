@@ -70,17 +70,15 @@ def _inherited(catalog: Catalog, provider: str, operation: str, variant: str | N
     root = catalog.tree(provider, NEUTRAL_MODEL, variant)
     skips = {k: str(v.value) for k, v in (tree.get("skip_examples") or Node({})).items()}
     for dialect in chain:
-        found = dialect_examples(catalog, dialect)
+        found = catalog.plain_examples(dialect)
         if not found:
             continue
         spoken = dialect_tree(catalog, dialect, problems)
         if spoken is None:
             continue
         differs = deviations(spoken, tree, shared_headers=root.get("headers"), shared_query=root.get("query"))
-        for example in found:
-            plain = example.plain()
-            name = str(plain.get("name"))
-            yield Case(plain, operation, dialect, True, differs, skips.get(name), example.mark, variant)
+        for plain, mark in found:
+            yield Case(plain, operation, dialect, True, differs, skips.get(str(plain.get("name"))), mark, variant)
 
 
 def _listed(node: Node | None) -> Iterator[Node]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from engine.errors import Error
-from engine.examples.cases import Case, cases
+from engine.examples.cases import NEUTRAL_MODEL, Case, cases
 from engine.examples.given import followed, given_operation, signed
 from engine.spec.node import NOWHERE, Mark
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from engine.catalog import Catalog
     from engine.operation import Operation
     from engine.types import HttpRequest, Response
+
+    Given = Callable[[Catalog, str, str, Mapping[str, Any] | None], Operation]
+    Answered = Callable[[Operation, Case, HttpRequest | None], Iterable[str]]
 
 
 @dataclass(slots=True)
@@ -48,18 +51,29 @@ def run_all(catalog: Catalog, provider: str, *, variant: str | None = None) -> I
         yield run(catalog, provider, case, variant=variant)
 
 
-def run(catalog: Catalog, provider: str, case: Case, *, variant: str | None = None) -> Result:
-    """Run one example. A skipped one runs too: if it would pass, the skip itself is a failure."""
+def run(
+    catalog: Catalog,
+    provider: str,
+    case: Case,
+    *,
+    variant: str | None = None,
+    given: Given = given_operation,
+    answered: Answered | None = None,
+) -> Result:
+    """Run one example. A skipped one runs too: if it would pass, the skip itself is a failure.
+
+    `given` makes the operation, `answered` compares what it reads: for callers who remember either (`Outcomes`).
+    """
     example = case.example
     needs = tuple(example.get("needs") or ())
     result = Result(provider, case.operation, str(example.get("name")), case.origin, needs, mark=case.mark)
-    flags = catalog.capabilities(provider, case.operation, variant=variant)
+    flags = catalog.capabilities(provider, case.operation, variant=variant) if needs else {}
     missing = [flag for flag in needs if flags.get(flag) in (None, False)]
     if missing:
         result.skipped = f"needs {', '.join(missing)}"
         return result
     try:
-        failures = list(_failures(catalog, provider, case, variant))
+        failures = list(_failures(catalog, provider, case, variant, given, answered or read_failures))
     except Error as error:
         failures = [f"{error.kind}: {error}"]
     if case.skip is None:
@@ -71,13 +85,13 @@ def run(catalog: Catalog, provider: str, case: Case, *, variant: str | None = No
     return result
 
 
-def _failures(catalog: Catalog, provider: str, case: Case, variant: str | None) -> Iterator[str]:
+def _failures(catalog: Catalog, provider: str, case: Case, variant: str | None, given: Given, answered: Answered) -> Iterator[str]:
     example = case.example
-    given = dict(example.get("given") or {})
     request = dict(example.get("request") or {})
-    model = str(request.pop("model", None) or catalog.plan(provider).default_model or "m")
+    request.pop("model", None)
+    model = model_of(catalog, provider, case)
     target = f"{provider}:{variant}/{model}" if variant else f"{provider}/{model}"
-    operation = given_operation(catalog, target, case.operation, given)
+    operation = given(catalog, target, case.operation, example.get("given"))
     expected_error = example.get("fails")
     sent: HttpRequest | None = None
     try:
@@ -85,9 +99,7 @@ def _failures(catalog: Catalog, provider: str, case: Case, variant: str | None) 
             sent = operation.render(**request)
             if "sends" in example:
                 yield from _compare_sent(operation, signed(operation, sent), example["sends"], case)
-        for response in _answers(operation, example, sent):
-            if expected_error is None and "gives" in example:
-                yield from _compare_given(response, example["gives"], case)
+        yield from answered(operation, case, sent)
     except Error as error:
         if expected_error is None:
             raise
@@ -95,6 +107,20 @@ def _failures(catalog: Catalog, provider: str, case: Case, variant: str | None) 
         return
     if expected_error is not None:
         yield f"expected a failure {expected_error}, got none"
+
+
+def model_of(catalog: Catalog, provider: str, case: Case) -> str:
+    """The model an example speaks of: its own; else the neutral one, or the provider's default where it is the provider's example."""
+    own = (case.example.get("request") or {}).get("model")
+    return str(own or (None if case.inherited else catalog.plan(provider).default_model) or NEUTRAL_MODEL)
+
+
+def read_failures(operation: Operation, case: Case, sent: HttpRequest | None) -> Iterator[str]:
+    """What is wrong with the answers of an example. Raises the typed error of a reply that is one."""
+    example = case.example
+    for response in _answers(operation, example, sent):
+        if "fails" not in example and "gives" in example:
+            yield from _compare_given(response, example["gives"], case)
 
 
 def _answers(operation: Operation, example: Mapping[str, Any], sent: HttpRequest | None) -> Iterator[Response]:

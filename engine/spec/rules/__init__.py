@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Protocol
 
+from engine.expr.shelf import Shelf
 from engine.spec.extend import Source
 from engine.spec.node import Node
 from engine.spec.problem import Problems
@@ -81,7 +82,8 @@ class Spec:
 class Library(Source, Protocol):
     """What the rules ask a catalog for."""
 
-    maps: Any
+    @property
+    def shelf(self) -> Shelf: ...
 
     def tree(self, provider: str) -> Node: ...
     def example_names(self, dialect: str) -> Collection[str]: ...

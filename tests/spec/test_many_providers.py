@@ -1,0 +1,106 @@
+"""A catalog of hundreds: what providers inherit unchanged is compiled once, and its examples run once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from engine.catalog import Catalog
+from engine.check import check
+from engine.examples import Case, Outcomes, cases, run, shared
+from engine.expr.function import Unit
+
+MANY = 250
+THIN = """name: Thin {n}
+docs: https://docs.thin{n}.example/api
+base_url: https://api.thin{n}.example/v1
+secrets: {{api_key: THIN{n}_API_KEY}}
+auth: {{bearer: "{{{{ api_key }}}}"}}
+chat: openai-chat-open
+list_models: openai-models
+models: {{default: model-{n}}}
+"""
+WIRE = """operation: chat
+post: /chat
+body: {model: "{{ model }}", question: "{{ (messages | last).text }}"}
+response: {text: answer}
+examples:
+  - {name: asks, request: {messages: "hi"}, sends: {path: /chat, body: {model: m, question: hi}}}
+  - {name: answers, reply: {body: {answer: hello}}, gives: {text: hello}}
+  - {name: wrong, reply: {body: {answer: hello}}, gives: {text: goodbye}}
+"""
+
+
+@pytest.fixture
+def thin(tmp_path: Path) -> Catalog:
+    folder = tmp_path / "providers"
+    folder.mkdir()
+    for n in range(MANY):
+        (folder / f"thin-{n}.yaml").write_text(THIN.format(n=n), "utf-8")
+    return Catalog([tmp_path])
+
+
+def test_hundreds_of_thin_providers_share_one_wire(thin: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: Counter[str] = Counter()
+    ran: Counter[str] = Counter()
+    build = Unit.build
+
+    def counted_build(unit: Unit) -> object:
+        built[unit.label] += bool(unit.functions)
+        return build(unit)
+
+    def counted_run(catalog: Catalog, provider: str, case: Case, **options: object) -> object:
+        ran[provider] += 1
+        return run(catalog, provider, case, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Unit, "build", counted_build)
+    monkeypatch.setattr(shared, "run", counted_run)
+    ids = [("providers", f"thin-{n}") for n in range(MANY)]
+    findings = check(thin, ids)
+    assert not findings.problems
+    each = len(cases(thin, "thin-0"))
+    assert findings.examples + findings.skipped == MANY * each and each > 40
+    # every operation of everyone sends one request of its own; the rest ran with the first of them
+    assert ran["thin-0"] == each
+    assert {ran[id] for _, id in ids[1:]} == {2}
+    # what everyone compiles is his own address and credentials, two functions for each operation
+    assert sum(built.values()) - 2 * 2 * MANY < 40
+
+
+def test_a_failure_is_told_for_everyone_it_concerns() -> None:
+    acme = {"name": "Acme", "base_url": "https://a.example", "auth": {}, "chat": "wire", "models": {"default": "m"}}
+    wire = __import__("yaml").safe_load(WIRE)
+    catalog = Catalog([{"wire": wire, "one": acme, "two": {**acme, "base_url": "https://b.example"}}])
+    findings = check(catalog, [("providers", "one"), ("providers", "two")])
+    assert [(p.rule, p.message.partition(":")[0]) for p in findings.problems] == [("example", "one"), ("example", "two")]
+    assert all("`wrong`" in p.message and "goodbye" in p.message for p in findings.problems)
+
+
+@pytest.mark.parametrize("provider", ["groq", "deepseek", "anthropic", "amazon-bedrock"])
+def test_a_shared_result_is_the_one_that_running_gives(provider: str) -> None:
+    catalog = Catalog()
+    outcomes = Outcomes(catalog)
+    for other in ("openai", "together", "google-vertex"):
+        for case in cases(catalog, other):
+            outcomes.run(other, case, None)
+    for variant in (None, *catalog.plan(provider).variants):
+        for case in cases(catalog, provider, variant):
+            assert outcomes.run(provider, case, variant) == run(catalog, provider, case, variant=variant)
+
+
+def test_providers_that_read_other_settings_do_not_share(tmp_path: Path) -> None:
+    """The same nodes compiled where a name means something else are compiled again."""
+    wire = {"operation": "chat", "post": "/chat", "body": {"zone": "{{ zone }}"}, "response": {"text": "answer"}}
+    acme = {"name": "Acme", "base_url": "https://a.example", "auth": {}, "chat": "wire"}
+    catalog = Catalog([{
+        "wire": wire,
+        "one": {**acme, "variables": {"zone": {"values": ["eu", "us"], "default": "eu"}}},
+        "two": {**acme, "variables": {"zone": {"values": ["de", "fr"], "default": "fr"}}},
+        "same": {**acme, "variables": {"zone": {"values": ["eu", "us"], "default": "us"}}},
+    }])  # fmt: skip
+    bodies = {id: catalog.compile(id, "chat").call.body for id in ("one", "two", "same")}  # type: ignore[union-attr]
+    assert bodies["one"] is bodies["same"]
+    assert bodies["one"] is not bodies["two"]
+    assert catalog.operation("same/m").render(messages="hi").body == b'{"zone":"us"}'
