@@ -16,6 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ class Report:
 # --- reading ------------------------------------------------------------------------------------------------------------
 
 
+@lru_cache
 def records(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """provider id -> records, of every provider that has any."""
     found: dict[str, list[dict[str, Any]]] = {}
