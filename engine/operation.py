@@ -39,8 +39,8 @@ class Operation:
     """One operation of one model, with the caller's settings."""
 
     __slots__ = (
-        "_chat", "_constant", "_foreruns", "_model_info", "_near", "_proofs", "clock", "known_as", "model", "name", "plan",
-        "provider", "secrets", "unsupported", "uuid", "values", "variant", "who",
+        "_chat", "_constant", "_foreruns", "_model_info", "_near", "_params", "_proofs", "clock", "known_as", "model", "name",
+        "plan", "provider", "secrets", "unsupported", "uuid", "values", "variant", "who",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +76,7 @@ class Operation:
         self.clock = clock
         self.uuid = uuid
         streamed = plan.stream.call if plan.stream is not None else None
+        self._params = tuple(PARAMS.get(plan.name, ()))
         #: a setting that is no plain value could be a number that JSON has no word for
         self._proofs = all(value is None or value.__class__ in (str, int, bool) for value in self.values.values())
         self._foreruns = bool(plan.inline or plan.upload or plan.call.before or (streamed and streamed.before))
@@ -130,7 +131,7 @@ class Operation:
         policy = unsupported or self.unsupported
         context["$unsupported"] = policy
         if not around:
-            drop_unsupported(plan, context, report, policy, PARAMS.get(self.name, []))
+            drop_unsupported(plan, context, report, policy, self._params)
         check_parts(plan, context, report)
         return context
 

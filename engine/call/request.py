@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from engine.call.address import check_headers, check_url, join, must_be_public, set_header
@@ -67,28 +68,36 @@ def build(
             body = plan.wrap({**context, "body": body})
         if context.get("extra_query"):
             query = deep_merge(query, _given("extra_query", context["extra_query"]))
-        for name, value in _given("extra_headers", context.get("extra_headers") or {}).items():
-            _extra_header(headers, name, value)
+        if context.get("extra_headers"):
+            for name, value in _given("extra_headers", context["extra_headers"]).items():
+                _extra_header(headers, name, value)
     if payload == "none" and body is not None:
         payload = "json"
     data, media_type = encode(payload, body, lambda: _boundary(context), main and "$finite" in context)
-    if media_type is not None and not any(name.lower() == "content-type" for name in headers):
+    if media_type is not None and not (headers and any(name.lower() == "content-type" for name in headers)):
         headers["Content-Type"] = media_type
     elif payload == "multipart" and media_type is not None:
         set_header(headers, "Content-Type", media_type)  # only this one knows the boundary
-    url = join(base_url, path)
-    if query:
-        url = with_query(url, query)
     chosen = context.get("base_url")
-    own = bool(chosen) and str(chosen).rstrip("/") == base_url.rstrip("/")
-    patterns = (*plan.hosts, *hosts)
-    servers = tuple([str(context[name]) for name in plan.servers if context.get(name)])
-    url = check_url(url, base_url, patterns, allow_http or own, servers, plan.allowed)
+    own = bool(chosen) and (chosen == base_url or str(chosen).rstrip("/") == base_url.rstrip("/"))
+    patterns = (*plan.hosts, *hosts) if hosts else plan.hosts
+    servers = tuple([str(context[name]) for name in plan.servers if context.get(name)]) if plan.servers else ()
+    if query:
+        url = check_url(with_query(join(base_url, path), query), base_url, patterns, allow_http or own, servers, plan.allowed)
+    else:
+        url = _address(base_url, path, patterns, allow_http or own, servers, plan.allowed)
     stream = bool(context.get("stream")) and main
     request = HttpRequest(call.verb, url, headers, data, stream=stream, report=report, context=context)
     if path[:1] not in ("/", "?", ""):
         request.public = must_be_public(url, base_url, patterns, servers, call.given)
     return request
+
+
+@lru_cache(maxsize=1024)  # most calls repeat one of few URLs
+def _address(
+    base_url: str, path: str, hosts: tuple[str, ...], allow_http: bool, servers: tuple[str, ...], allowed: tuple[str, ...] | None
+) -> str:
+    return check_url(join(base_url, path), base_url, hosts, allow_http, servers, allowed)
 
 
 def with_query(url: str, query: Mapping[str, Any]) -> str:

@@ -61,11 +61,12 @@ class Attempts:
 
     def begin(self) -> None:
         """An attempt starts. DeadlineError if there is no time for one."""
-        if self.deadline.left() <= 0:
+        now = self._clock.monotonic()
+        if now >= self.deadline.at:
             raise self.final(self.deadline.error())
         self._number += 1
         self.running = True
-        self._start = self._clock.monotonic()
+        self._start = now
 
     def succeeded(self) -> None:
         """The attempt gave its whole answer."""

@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 from engine.errors import ConfigError
-from engine.expr.function import call, is_none, load
+from engine.expr.function import call, is_none, load, method
 from engine.expr.template import functions, values
 from engine.expr.template.filters import FILTERS, Signature
 from engine.expr.template.frame import UNKNOWN, Value, nothing
@@ -58,6 +58,11 @@ class Invocations(Names):
             first, again = self.twice(base.code)
             shape = base.shape if base.shape is not ANY else args[0].shape
             return Value(ast.IfExp(is_none(first), args[0].code, again), shape, certain=base.certain or args[0].certain)
+        if name == "trim":  # of every text of a conversation: a text costs no call
+            first, again = self.twice(base.code)
+            is_text = ast.Compare(ast.Attribute(first, "__class__", ast.Load()), [ast.Is()], [self.helpers.name(str)])
+            other = self.helpers.call(signature.function, self.frame.n(), again)
+            return Value(ast.IfExp(is_text, method(again, "strip"), other), self._filtered(name, base, args), certain=base.certain)
         made = self.helpers.call(signature.function, self.frame.n(), base.code, *(a.code for a in args))
         made.keywords = [ast.keyword(key, value.code) for key, value in named.items()]
         return Value(made, self._filtered(name, base, args), certain=name == "length" or (name in _KEEP and base.certain))

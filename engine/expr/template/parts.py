@@ -75,7 +75,11 @@ class PartTables(Structure):
         """The loop over parts: one branch per entry of the table."""
         mark = node.mark
         one = ast.Compare(ast.Attribute(load("v"), "__class__", ast.Load()), [ast.Is()], [self.helpers.name(dict)])
-        items = self.helpers.call(values.turns, self.frame.n(), ast.IfExp(one, ast.List([load("v")], ast.Load()), load("v")))
+        every = self.helpers.call(values.turns, self.frame.n(), ast.IfExp(one, ast.List([load("v")], ast.Load()), load("v")))
+        # One part, the most of all, costs nothing: whoever calls this in a loop pays for his turns.
+        is_list = ast.Compare(ast.Attribute(load("v"), "__class__", ast.Load()), [ast.Is()], [self.helpers.name(list)])
+        single = ast.Compare(self.helpers.call(len, load("v")), [ast.Eq()], [ast.Constant(1)])
+        items = ast.IfExp(ast.BoolOp(ast.And(), [is_list, single]), load("v"), every)
         loop = ast.For(ast.Name("part", ast.Store()), items, [], [])
         block: list[ast.stmt] = []
         outer, self.frame.block = self.frame.block, block

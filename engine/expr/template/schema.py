@@ -56,7 +56,7 @@ def schema(
     before = n[0]
     rewriter = _Rewriter(n, value, frozenset(drop), refs == "inline", const == "enum", null == "nullable", closed)
     written = rewriter.schema(value, (), 0)
-    if key is not None:
+    if key is not None and not (b":null" in key[0] or b",null" in key[0] or b"[null" in key[0]):  # a null could be a NaN
         if len(_written) >= KNOWN:
             _written.clear()
         _written[key] = (written, before - n[0])
@@ -64,14 +64,14 @@ def schema(
 
 
 def _text(value: dict[str, Any]) -> bytes | None:
-    """The schema as JSON, if it is small and says all there is: of plain values only, and no null, which could be a NaN."""
+    """The schema as JSON, if it is small and of plain values only. NaN is written as null."""
     if orjson is None:
         return None
     try:
         text = orjson.dumps(value, None, _EXACT)
     except (TypeError, ValueError, RecursionError):
         return None
-    return text if len(text) <= LONGEST and not (b":null" in text or b",null" in text or b"[null" in text) else None
+    return text if len(text) <= LONGEST else None
 
 
 class _Rewriter:
