@@ -261,13 +261,12 @@ class Caller(RoutingDesk):
         from engine.explain import explanation
         from engine.faces import named
 
-        fields = named(operation, given, dict(fields))
+        model, fields, notes = self.chosen(operation, model, named(operation, given, dict(fields)))
         for option in ("timeout", "attempts", "on_interrupt"):
             fields.pop(option, None)
         target = bound_to(self, model, operation, fields.pop("dialect", None))
         bound = target.operation
         request, context, unsupported = bound.start(fields)
-        notes: list[str] = []
         if request is None:
             from engine.call.forerun import pretend
 

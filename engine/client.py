@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.call.send.drive import Driver
     from engine.call.send.drive_async import AsyncDriver
     from engine.jobs import AsyncJob, Job
+    from engine.routing.probing import Pulse
     from engine.types import HttpRequest, Response
 
 __all__ = ["AsyncClient", "Client"]
@@ -111,6 +112,28 @@ class Client(Caller):
         except BaseException as stop:
             raise passing(stop)  # noqa: B904
         raise problem
+
+    def check(self, *models: Any, call: bool = False) -> list[Pulse]:
+        """Ask targets whether they are there: those of the models and routes named, or of all the client's routes.
+
+        Lists a provider's models where it can, which costs nothing; with `call`, and on this machine, asks for some tokens.
+        Opens connections and makes local servers load their models, so it also warms up. Raises ConfigError only.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        from engine.routing.probing import Probe, probes, pulse
+
+        def one(probe: Probe) -> Pulse:
+            began, error = self._clock.monotonic(), None
+            try:
+                self.call(probe.operation, probe.model, **probe.fields)
+            except Error as caught:
+                error = caught
+            return pulse(probe, self._clock.monotonic() - began, error)
+
+        found = probes(self, models, call)
+        with ThreadPoolExecutor(max(1, min(8, len(found)))) as pool:
+            return list(pool.map(one, found))
 
     def close(self) -> None:
         """Close all connections. The client can be used again; it then opens new ones."""
@@ -257,6 +280,22 @@ class AsyncClient(Caller):
         except BaseException as stop:
             raise passing(stop)  # noqa: B904
         raise problem
+
+    async def check(self, *models: Any, call: bool = False) -> list[Pulse]:
+        """Ask targets whether they are there."""
+        import asyncio
+
+        from engine.routing.probing import Probe, probes, pulse
+
+        async def one(probe: Probe) -> Pulse:
+            began, error = self._clock.monotonic(), None
+            try:
+                await self.call(probe.operation, probe.model, **probe.fields)
+            except Error as caught:
+                error = caught
+            return pulse(probe, self._clock.monotonic() - began, error)
+
+        return list(await asyncio.gather(*(one(probe) for probe in probes(self, models, call))))
 
     async def close(self) -> None:
         """Close all connections. The client can be used again; it then opens new ones."""

@@ -142,6 +142,23 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--listen", metavar="HOST:PORT", help="default 127.0.0.1:4000; other hosts need client keys")
     serve.add_argument("--port", type=int, metavar="N", help="the port alone")
 
+    route = command("route", "routing.route", "tell what a route would choose, or replay a log of routed calls: why, and what if")
+    route.add_argument("name", nargs="?", help="name of a route of the configuration")
+    route.add_argument("prompt", nargs="*", help="the user message")
+    route.add_argument("--config", metavar="FILE", help="llmkit.yaml with routes and settings of providers")
+    route.add_argument("--replay", metavar="LOG", help="file that `route_log` wrote")
+    route.add_argument("--policy", action="append", default=[], metavar="WORD", help="what if this policy decided (repeatable)")
+    route.add_argument("--without", action="append", default=[], metavar="TARGET", help="what if this target were not there")
+    route.add_argument("--set", action="append", default=[], metavar="TARGET:KEY=VALUE", help="what if its state had been this")
+    route.add_argument("--ask", action="append", default=[], metavar="KEY=VALUE", help="what if the request had asked this")
+    route.add_argument("--json", action="store_true")
+
+    health = command("health", "routing.health", "ask targets whether they are there")
+    health.add_argument("names", nargs="*", metavar="MODEL|ROUTE", help="provider/model or a route; all routes when absent")
+    health.add_argument("--config", metavar="FILE", help="llmkit.yaml with routes and settings of providers")
+    health.add_argument("--call", action="store_true", help="ask for some tokens, in place of the free list of models")
+    health.add_argument("--json", action="store_true")
+
     demo = command("demo", "demo.demo", "hold one conversation over eight wire formats; no key needed")
     demo.add_argument("models", nargs="*", metavar="MODEL", help="provider/model to hold it with for real, instead of stand-ins")
     demo.add_argument("--json", action="store_true")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.accounting.desk import Desk
@@ -34,6 +34,7 @@ class RoutingDesk(Desk):
     if TYPE_CHECKING:
         _clock: Clock
         _changes: dict[str, Any]
+        _unsupported: str
         _on: Any
 
         def _prepare(self, operation: str, model: str, fields: dict[str, Any], stream: bool) -> Call: ...
@@ -106,18 +107,42 @@ class RoutingDesk(Desk):
 
         `models` are names or routes; without any, all targets of the client's routes.
         """
+        now = self._clock.monotonic()
+        found = {}
+        for name in self.named_targets(models):
+            target = self._target(name, "chat", None)
+            found[name] = target.health.view(now, len(target.credentials))
+        return found
+
+    def named_targets(self, models: Iterable[Any]) -> list[str]:
+        """The targets of models and routes, each once; of all the client's routes if there are none."""
         from engine.routing.route import Route
 
         names: list[str] = []
         for model in models or self._routes.values():
             routed = isinstance(model, Route) or model in self._routes
             names += [t.model for t in self._route(model).every] if routed else [str(model)]
-        now = self._clock.monotonic()
-        found = {}
-        for name in dict.fromkeys(names):
-            target = self._target(name, "chat", None)
-            found[name] = target.health.view(now, len(target.credentials))
-        return found
+        return list(dict.fromkeys(names))
+
+    def chosen(self, operation: str, model: Any, fields: Mapping[str, Any]) -> tuple[str, dict[str, Any], list[str]]:
+        """(the target that would be asked now, the fields it would be asked with, why in words); a plain model as it is."""
+        hints = fields.get("hints")
+        plain = {k: v for k, v in fields.items() if k not in ("tenant", "tags", "hints")}
+        if model.__class__ is str and model not in self._routes:
+            return model, plain, []
+        from engine.routing.run import Run
+
+        route = self._route(model)
+        turn = self._turns.get(route.name, 0)
+        run = Run(self, route, operation, dict(plain), bool(plain.get("stream")), Account(), _checked(hints))
+        self._turns[route.name] = turn  # nobody was asked
+        decision = run.decided()
+        if decision.chosen is None:
+            raise run.nobody(decision, None)
+        notes = [f"route {route.name}: {decision.reasons.get(decision.chosen) or decision.action}"]
+        notes += [f"{target} is skipped: {why}" for target, why in decision.skipped.items()]
+        target = next(t for t in route.every if t.model == decision.chosen)
+        return target.model, {**plain, **({"dialect": target.dialect} if target.dialect else {})}, notes
 
     def close_ledger(self) -> None:
         """Close the ledger, if this client opened one."""
@@ -144,7 +169,7 @@ class RoutingDesk(Desk):
         from engine.call.normalize import normalize
         from engine.routing.asked import ask_of
 
-        known = {k: v for k, v in fields.items() if k != "dialect"}
+        known = {k: v for k, v in fields.items() if k not in ("dialect", "on_interrupt") and k[:1] != "$"}
         request = normalize(operation, known, reads=None)
         ask = ask_of(request, stream=stream, hints=hints, policy=tuple(route.policy), classify=route.classify)
         region = hints.get("residency") or route.residency

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.call.flow import Call
 from engine.call.step import Deliver, Flow, Wait
-from engine.errors import Error, UnavailableError
+from engine.errors import Error, UnavailableError, UnsupportedError
 from engine.reliability.deadline import Deadline
 from engine.routing.decide import LARGER, MOVES, Decision, decide
 from engine.routing.guard import Account, guarded
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
+#: what a request is about: a target that would drop it is skipped, whatever the caller lets others drop
+NEEDED = frozenset(("tools", "server_tools", "tool_choice", "response_format", "documents", "messages"))
 MOST_STEPS = 200  # decisions of one call: nothing that is right comes near it
 
 
@@ -79,16 +81,19 @@ class Run:
         self.refused: dict[str, str] = {}  # target -> why it cannot take this request
         self.sent: dict[str, int] = {}  # attempts by target
         self.possibly_billed = 0
+        self.lenient = False  # nobody can express everything: what a plain call would drop with a warning is dropped
 
     def flow(self) -> Flow:
         """The Response, or the error of the last target that was asked."""
         last: Error | None = None
         try:
             for _ in range(MOST_STEPS):
-                decision = self._decide()
+                decision = self.decided()
                 if decision.action == "wait":
                     seconds = decision.seconds + self.desk._clock.random(0.0, min(1.0, 0.1 * decision.seconds))
                     yield Wait(min(seconds, max(0.0, self.deadline.left())))
+                    continue
+                if decision.action == "refuse" and self._lenient():
                     continue
                 if decision.action == "refuse" or decision.chosen is None or len(self.records) >= self.limits.call_attempts:
                     break
@@ -101,13 +106,14 @@ class Run:
                     continue
                 self._told(response, decision)
                 return response
-            raise self._nobody(decision, last)
+            raise self.nobody(decision, last)
         finally:
             self.desk.log(self)
 
     # --- one decision -----------------------------------------------------------------------------------------------
 
-    def _decide(self) -> Decision:
+    def decided(self) -> Decision:
+        """What to do now, by what is known now."""
         desk, ask = self.desk, self.ask
         now = desk._clock.monotonic()
         ask["max_wait"] = round(max(0.0, min(self.limits.max_wait, self.deadline.left() - 1)), 3)
@@ -181,8 +187,12 @@ class Run:
         """The call to a target, with what is left of the time and of the attempts. Raises UnsupportedError, ConfigError."""
         if target.dialect is not None:
             fields["dialect"] = target.dialect
-        fields["unsupported"] = self.options["unsupported"] or "error"  # skipped, never degraded (RELIABILITY F1)
-        call = self.desk._prepare(self.name, target.model, fields, self.stream)
+        strict = self.options["unsupported"] or ("error" if not self.lenient else self.desk._unsupported)
+        call = self.desk._prepare(self.name, target.model, {**fields, "unsupported": strict}, self.stream)
+        report = (call.context or {}).get("$report")
+        lost = [n for n, told in (report.parameters if report else {}).items() if told["fate"] == "dropped" and n in NEEDED]
+        if lost:  # skipped, never degraded (RELIABILITY F1)
+            raise UnsupportedError(f"{self.name} cannot express `{lost[0]}`", provider=call.operation.provider, param=lost[0])
         run = call.attempts
         run.records = self.records
         run.deadline = self.deadline
@@ -218,12 +228,23 @@ class Run:
         if kind in ("authentication", "permission"):
             told = "the key was refused; another target is asked"
             self.desk._notify("warning", {"target": target, "kind": kind, "message": told})
-        passes = kind == "rate_limit" or (kind == "local_limit" and error.code != "budget")  # its state says until when
+        passes = kind in ("unsupported", "rate_limit")  # its state says so, or until when
+        passes = passes or (kind == "local_limit" and error.code != "budget")
         if not passes or self.sent.get(target, 0) >= self.limits.attempts:
             ask["tried"].append(target)
         return True
 
-    def _nobody(self, decision: Decision, last: Error | None) -> Error:
+    def _lenient(self) -> bool:
+        """Ask once more, without what no target can express, if that is what a plain call would do."""
+        if self.lenient or not self.refused or self.options["unsupported"] or self.desk._unsupported == "error":
+            return False
+        self.lenient = True
+        self.refused.clear()
+        self.ask["after"] = None
+        return True
+
+    def nobody(self, decision: Decision, last: Error | None) -> Error:
+        """The error of a call that found nobody to ask any more."""
         if last is not None:
             return last
         told = "; ".join(f"{target}: {why}" for target, why in decision.skipped.items())
@@ -231,8 +252,6 @@ class Run:
             error: Error = UnavailableError(f"no target of {self.route.name} can be asked now: {told}")
             error.retry_after = round(decision.seconds, 3) or None
             return error
-        from engine.errors import UnsupportedError
-
         return UnsupportedError(f"no target of {self.route.name} can do this: {told}")
 
     def _told(self, response: Response, decision: Decision) -> None:

@@ -38,10 +38,10 @@ _KEPT = 1024  # names and targets of models that are kept at hand
 
 
 class Bound(NamedTuple):
-    """The operation of a target, the types of parts whose addresses the engine would fetch for it, and the same operation as
-    its dialect has it without the provider's patches, where that dialect is served."""
+    """The operation of a target (None of a route, whose targets differ), the types of parts whose addresses the engine would
+    fetch for it, and the same operation as its dialect has it without the provider's patches, where that dialect is served."""
 
-    operation: Operation
+    operation: Operation | None
     fetched: frozenset[str]
     plain: Operation | None
 
@@ -60,6 +60,11 @@ class Gateway:
             transport=transport,
             timeout=config.timeout,
             attempts=config.attempts,
+            routes=config.routes or None,
+            rates=config.rates,
+            budgets=config.budgets or None,
+            ledger=config.ledger,
+            route_log=config.route_log,
         )
         self._routes: Routes | None = None
         self._bound: dict[tuple[str, str], Bound] = {}  # by operation and target
@@ -68,12 +73,14 @@ class Gateway:
         self._preparing: asyncio.Lock | None = None
 
     def prepare(self) -> Routes:
-        """Compile every served dialect and bind every alias. Raises the error of the first alias that leads nowhere."""
+        """Compile every served dialect and bind every alias and route. Raises the error of the first that leads nowhere."""
         if self._routes is None:
             routes = Routes(self._catalog)
             for target in self.config.aliases.values():
                 if "*" not in target:
                     self._bind("chat", target)
+            for name in self.config.routes:
+                self._bind("chat", name)
             self._routes = routes
         return self._routes
 
@@ -228,7 +235,7 @@ class Gateway:
             if counted and plain is not None and plain.plan.dialect == question.served.dialect and self.config.extra == "forward":
                 question.fields[GIVEN] = Given(body, plain, "model" not in place.bound)
             if question.stream:
-                dialect = operation.plan.dialect
+                dialect = operation.plan.dialect if operation is not None else None
                 await answer_streamed(self.client, question, dialect, self.config.errors, reply.begin, reply.write)
             else:
                 await answer_whole(self.client, question, reply.begin, reply.write)
@@ -256,7 +263,14 @@ class Gateway:
             raise refused_by(error) from None
 
     def _bind(self, name: str, target: str) -> Bound:
-        """An operation of a target, compiled, with a credential to call it."""
+        """An operation of a target, compiled, with a credential to call it; of a route those of all its targets."""
+        route = self.config.routes.get(target)
+        if route is not None:
+            fetched: frozenset[str] = frozenset()
+            for one in route.every:
+                fetched |= self._bind(name, one.model).fetched
+            found = self._bound[name, target] = Bound(None, fetched, None)
+            return found
         operation = self.client.operation(target, name)
         settings = self.config.providers.get(operation.provider) or {}
         missing = missing_credential(operation.who, operation.plan.auth, operation.secrets, "base_url" in settings)

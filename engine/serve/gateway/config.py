@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigError, SpecError
+from engine.ledger.budget import budgets_of
+from engine.reliability.rates import rules_of
+from engine.routing.route import Route, routes_of
 from engine.secret import Secret
 from engine.serve.gateway.keys import Keys
 from engine.serve.gateway.signers import Signers
@@ -39,7 +42,12 @@ class Config:
     keys: Keys = field(default_factory=Keys)
     signers: Signers = field(default_factory=Signers)  # of clients that sign instead of sending a key
     aliases: dict[str, str] = field(default_factory=dict)
-    open: bool | None = None  # clients may name provider/model themselves; None: if there are no aliases
+    routes: dict[str, Route] = field(default_factory=dict)  # names that several targets stand behind
+    rates: dict[str, Any] | None = None  # what may be asked of providers (engine.reliability.rates)
+    budgets: list[Any] = field(default_factory=list)  # what may be spent (engine.ledger.budget)
+    ledger: str | None = None  # the file that budgets are kept in; None: in memory
+    route_log: str | None = None  # a file that gets a line for every routed call
+    open: bool | None = None  # clients may name provider/model themselves; None: if there are no aliases and routes
     providers: dict[str, dict[str, Any]] = field(default_factory=dict)
     extra: str = "forward"  # fields the client's dialect does not know: to the same dialect, or dropped
     errors: str = "own"  # whose words an error of a provider has
@@ -67,10 +75,12 @@ class Config:
     @property
     def any_model(self) -> bool:
         """Whether clients may name any `provider/model`."""
-        return self.open if self.open is not None else not self.aliases
+        return self.open if self.open is not None else not (self.aliases or self.routes)
 
     def target(self, name: str) -> str | None:
-        """The `provider/model` of a client's model name, or None if it is not offered. The longest alias that fits wins."""
+        """The route or `provider/model` of a client's model name, or None if it is not offered. The longest alias wins."""
+        if name in self.routes:
+            return name
         found = self.aliases.get(name)
         if found is not None:
             return found
@@ -126,6 +136,15 @@ def config_of(given: Mapping[str, Any], folder: Path, environ: Mapping[str, str]
                 raise ConfigError("`signers` names no key: is the variable or file empty?")
         elif name == "aliases":
             fields["aliases"] = _aliases(value)
+        elif name == "routes":
+            fields["routes"] = routes_of(value)
+        elif name == "rates":
+            rules_of(value)
+            fields["rates"] = value
+        elif name == "budgets":
+            fields["budgets"] = list(budgets_of(value))
+        elif name in ("ledger", "route_log"):
+            fields[name] = str(folder / str(value))
         elif name == "providers":
             fields["providers"] = _providers(value, folder, environ)
         elif name == "catalog":

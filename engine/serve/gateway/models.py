@@ -17,7 +17,7 @@ PATH = "/v1/models"
 def models(config: Config, path: str) -> bytes | None:
     """The answer to `GET /v1/models`, or to one with a name below it; None for a name that is not offered."""
     if path == PATH:
-        listed = [_model(name) for name in config.aliases if not name.endswith("*")]
+        listed = [_model(name) for name in _names(config)]
         ends = {"first_id": listed[0]["id"], "last_id": listed[-1]["id"]} if listed else {"first_id": None, "last_id": None}
         return dumps({"object": "list", "data": listed, "has_more": False, **ends})
     name = unquote(path.removeprefix(f"{PATH}/"))
@@ -26,9 +26,12 @@ def models(config: Config, path: str) -> bytes | None:
 
 def listed(config: Config, served: Served) -> bytes:
     """The same list as one dialect writes it."""
-    names = [name for name in config.aliases if not name.endswith("*")]
-    response = Response(outputs=[Event("model", {"id": name, "name": name, "owner": "llmkit"}) for name in names])
+    response = Response(outputs=[Event("model", {"id": name, "name": name, "owner": "llmkit"}) for name in _names(config)])
     return dumps(write_reply(served, response))
+
+
+def _names(config: Config) -> list[str]:
+    return [name for name in (*config.routes, *config.aliases) if not name.endswith("*")]
 
 
 def _model(name: str) -> dict[str, Any]:
