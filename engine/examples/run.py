@@ -110,7 +110,7 @@ def _failures(catalog: Catalog, provider: str, case: Case, variant: str | None, 
 
 
 def model_of(catalog: Catalog, provider: str, case: Case) -> str:
-    """The model an example speaks of: its own; else the neutral one, or the provider's default where it is the provider's example."""
+    """The model an example speaks of: its own, else the neutral one; in a provider's own example the default."""
     own = (case.example.get("request") or {}).get("model")
     return str(own or (None if case.inherited else catalog.plan(provider).default_model) or NEUTRAL_MODEL)
 
