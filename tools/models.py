@@ -71,12 +71,16 @@ class Report:
 
 
 @lru_cache
+def read_yaml(text: str) -> Any:
+    """What a YAML text says, read by the fast loader where there is one."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+
+
 def records(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """provider id -> records, of every provider that has any."""
     found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(folder.glob("*.yaml")):
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        found[path.stem] = list((yaml.load(path.read_text("utf-8"), loader) or {}).get("models") or ())  # noqa: S506 - a safe one
+        found[path.stem] = list((read_yaml(path.read_text("utf-8")) or {}).get("models") or ())
     for line in (folder / "others.jsonl").read_text("utf-8").splitlines():
         record = json.loads(line)
         found.setdefault(record["provider"], []).append(record)
@@ -326,7 +330,7 @@ def build(shared: Path, report: Report) -> Iterator[tuple[Path, str]]:
     for path in sorted((ROOT / "catalog" / "providers").glob("*.yaml")):
         id = path.name.removesuffix(".yaml")
         if not id.endswith(".examples") and id in known:
-            variants = (yaml.safe_load(path.read_text("utf-8")) or {}).get("variants") or {}
+            variants = (read_yaml(path.read_text("utf-8")) or {}).get("variants") or {}
             text = file(id, known[id], list(variants), report)
             if text is not None:
                 yield ROOT / "catalog" / "models" / f"{id}.yaml", text
@@ -345,7 +349,7 @@ def changes(old: str, new: str) -> Iterator[str]:
 
 
 def _models(text: str) -> dict[str, dict[str, Any]]:
-    return dict((yaml.safe_load(text) or {}).get("models") or {}) if text else {}
+    return dict((read_yaml(text) or {}).get("models") or {}) if text else {}
 
 
 def main(arguments: list[str]) -> int:
