@@ -79,6 +79,8 @@ def test_vectors_cross_from_every_provider_to_every_wire(model: str) -> None:
     assert said.json() == {"embeddings": [{"values": v} for v in VECTORS]}
     said = call("POST", f"/v1beta/models/{model}:embedContent", {"content": {"parts": [{"text": "a"}]}})
     assert said.json() == {"embedding": {"values": VECTORS[0]}}
+    said = call("POST", f"/v1/models/{model}:embedContent", {"content": {"parts": [{"text": "a"}]}})
+    assert said.json() == {"embedding": {"values": VECTORS[0]}}
 
 
 def test_a_count_is_asked_in_the_words_of_every_wire() -> None:
