@@ -44,6 +44,7 @@ class RoutingDesk(Desk):
     def _take_routing(self, routes: Any, rates: Any, budgets: Any, ledger: Any, route_log: Any) -> None:
         """Read what the client was given. Raises ConfigError."""
         self._turns: dict[str, int] = {}
+        self.hedges: dict[str, list[int]] = {}  # by route: its calls, and those that were hedged
         self._facts_of: dict[tuple[str, str, str | None], dict[str, Any]] = {}
         self._route_log = route_log
         if routes is not None:

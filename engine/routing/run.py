@@ -81,6 +81,7 @@ class Run:
         self.refused: dict[str, str] = {}  # target -> why it cannot take this request
         self.sent: dict[str, int] = {}  # attempts by target
         self.possibly_billed = 0
+        self.hedged: Call | None = None  # the winner of a race whose stream is being delivered
         self.lenient = False  # nobody can express everything: what a plain call would drop with a warning is dropped
 
     def flow(self) -> Flow:
@@ -134,12 +135,12 @@ class Run:
             if self.name in SEVERAL:
                 response = yield from self._several(target, decision)
             else:
-                call = self._call(target, decision, dict(self.fields))
+                call = self.call(target, decision, dict(self.fields))
                 response = yield from self._one(call, decision)
             return response
         except Error as error:
             if call is not None:
-                shown = call.attempts.shown
+                shown = (self.hedged or call).attempts.shown
                 self.possibly_billed += call.attempts.possibly_billed
             problem = self.desk.told(error, call)
         finally:
@@ -157,6 +158,10 @@ class Run:
         raise problem
 
     def _one(self, call: Call, decision: Decision) -> Flow:
+        if self.route.hedge and len(decision.order) > 1 and decision.action == "try" and call.attempts.replay == "safe":
+            from engine.routing.hedge import hedged
+
+            return (yield from hedged(self, call, decision))
         return (yield from self.guarded(call, decision.action == "probe", len(decision.order) + len(decision.skipped) == 1))
 
     def guarded(self, call: Call, probe: bool = False, alone: bool = False) -> Flow:
@@ -172,7 +177,7 @@ class Run:
         asked = pieces(bound, self.fields)
         page: dict[str, Any] | None = asked[0]
         while page is not None:
-            call = self._call(target, decision, dict(page))
+            call = self.call(target, decision, dict(page))
             try:
                 answers.append((yield from self.guarded(call, decision.action == "probe")))
             except Error as error:
@@ -183,7 +188,7 @@ class Run:
                 page = following(bound, page, answers)
         return joined(answers)
 
-    def _call(self, target: Target, decision: Decision, fields: dict[str, Any]) -> Call:
+    def call(self, target: Target, decision: Decision, fields: dict[str, Any]) -> Call:
         """The call to a target, with what is left of the time and of the attempts. Raises UnsupportedError, ConfigError."""
         if target.dialect is not None:
             fields["dialect"] = target.dialect
@@ -257,16 +262,18 @@ class Run:
     def _told(self, response: Response, decision: Decision) -> None:
         """The answer's report: every attempt with its reason and cost, and how the choice came about."""
         report = response.report
-        if self.records and self.records[-1]["kind"] == "ok":
+        last = next((record for record in reversed(self.records) if record["kind"] == "ok"), None)
+        if last is not None:
             cost = response.cost
-            self.records[-1]["cost"] = None if cost is None else str(cost)
+            last["cost"] = None if cost is None else str(cost)
         report.attempts = self.records
         skipped = {target: why for step in self.steps for target, why in step["decision"].skipped.items()}
-        skipped.pop(str(decision.chosen), None)
+        chosen = last["target"] if last is not None else decision.chosen
+        skipped.pop(str(chosen), None)
         report.route = {
             "name": self.route.name,
             "policy": list(self.route.policy),
-            "chosen": decision.chosen,
+            "chosen": chosen,
             "reasons": dict(decision.reasons),
             "skipped": skipped,
         }
