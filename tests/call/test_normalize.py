@@ -120,6 +120,8 @@ def test_media_by_url_and_by_file() -> None:
     assert only({"type": "document", "source": {"type": "file", "file_id": "f-1"}, "title": "t"})["filename"] == "t"
     assert only({"type": "video_url", "video_url": {"url": "https://a.example/x.webm"}})["media_type"] == "video/webm"
     assert only({"type": "document_url", "document_url": "https://a.example/x.pdf"})["type"] == "document"
+    sound = {"type": "audio", "data": "https://a.example/x.mp3"}  # an address where base64 belongs
+    assert (only(sound)["via"], only(sound)["url"]) == ("url", "https://a.example/x.mp3")
 
 
 def test_sounds_have_the_short_format_words() -> None:
@@ -225,6 +227,24 @@ def test_turns_join_runs_and_take_tool_results_as_the_users() -> None:
     assert [p["type"] for p in turns[2]["parts"]] == ["tool_result", "text"]
     assert turns[2]["last"] is True and turns[2]["text"] == "c"
     assert [m["role"] for m in out["messages"]] == ["system", "user", "user", "assistant", "tool", "user"]
+
+
+def test_what_came_with_a_turn_stays_with_it_when_its_results_leave() -> None:
+    call = {"role": "assistant", "parts": [{"type": "tool_call", "id": "1", "name": "f", "arguments": {}}]}
+    result = {"type": "tool_result", "id": "1", "parts": [{"type": "text", "text": "r"}], "extra": {"acme": {"b": 2}}}
+    out = chat({"role": "user", "content": "a"}, call, {"role": "user", "parts": [result], "extra": {"acme": {"a": 1}}})
+    assert out["turns"][2]["extra"] == {"acme": {"a": 1}}
+    assert out["turns"][2]["parts"][0]["extra"] == {"acme": {"b": 2}}
+
+
+def test_a_result_of_words_and_a_value_is_both_where_results_are_one_text() -> None:
+    call = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]}
+    inner = [{"type": "text", "text": "Found."}, {"type": "json", "json": {"n": 1}}]
+    found = chat(
+        {"role": "user", "content": "a"}, call, {"role": "tool", "parts": [{"type": "tool_result", "id": "1", "parts": inner}]}
+    )
+    part = found["messages"][2]["parts"][0]
+    assert part["text"] == 'Found.\n{"n":1}' and part["json"] is None and len(part["parts"]) == 2
 
 
 def test_system_views() -> None:

@@ -114,7 +114,7 @@ def media(
         data = encoded(bytes(data))
     elif data is not None and not isinstance(data, str):
         raise ConfigError(f"the data of a media part is bytes or base64 text, not {type(data).__name__}")
-    if data and data[:5].lower() == "data:":
+    if data and data[:8].lower().startswith(("data:", "https://", "http://")):  # an address where base64 belongs
         url, data = data, None
     if url and data is None:
         if url[:5].lower() == "data:":
