@@ -83,7 +83,7 @@ def rate_limits(plan: OperationPlan, headers: Mapping[str, Any] | None, now: flo
 @lru_cache(maxsize=64)
 def _told(plan: OperationPlan) -> tuple[frozenset[str], list[tuple[str, Mapping[str, str], list[tuple[str, str]]]]]:
     """(the lower-case names of all headers that tell a limit, for each limit its own)."""
-    rows = [
+    rows: list[tuple[str, Mapping[str, str], list[tuple[str, str]]]] = [
         (limit, names, [(key, _lowered(name)) for key, name in names.items() if key in _TOLD])
         for limit, names in plan.rate_limits.items()
     ]
