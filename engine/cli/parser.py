@@ -70,6 +70,20 @@ def parser() -> argparse.ArgumentParser:
     count.add_argument("--system", metavar="TEXT", help="system prompt")
     _single(count)
 
+    run = command("run", "run.run", "call any other operation: image, speech, transcription, rerank, search, video, …")
+    run.add_argument("operation", help="name of the operation, as `llmkit providers --operation` takes it")
+    run.add_argument("model", help="provider/model; the provider alone where the operation is about no model")
+    run.add_argument("input", nargs="*", help="prompt, text or query, or the file or address of a sound or picture; then documents")
+    run.add_argument(
+        "--file", action="append", default=[], metavar="NAME=FILE|URL", help="a further file: image, mask, … (repeatable)"
+    )
+    run.add_argument("--param", action="append", default=[], metavar="NAME=JSON", help="any parameter (repeatable)")
+    run.add_argument("--output", metavar="FILE", help="where a sound or picture goes")
+    run.add_argument("--submit", action="store_true", help="of a job: submit it, print its record and leave")
+    run.add_argument("--record", metavar="FILE", help="of a job: keep its record here, once it is submitted")
+    run.add_argument("--resume", metavar="FILE", help="follow the job whose record this file is")
+    _single(run)
+
     providers = command("providers", "listing.providers", "list the providers of the catalog")
     providers.add_argument("--category", metavar="WORD", help="only providers of this category")
     providers.add_argument("--region", metavar="WORD", help="only providers that serve from this region")
