@@ -13,7 +13,7 @@ T = TypeVar("T")
 #: what breaks readers: quotes, line ends, marks of framings, escapes, letters outside the basic plane
 _PIECES = (
     "a", "b", "Rome", "x y", "é", "Grüße", "東京", "🙂", "e\u0301", "\u2028", '"', "'", "\\", "\\n", "\n", "\r\n", "\t",
-    "{", "}", "[]", '{"a":1}', "data:", "event: x", ": ", "[DONE]", "<think>", "</think>", "%2F", "{{ x }}", "null", "0", "&",
+    "{", "}", "[]", '{"a":1}', "data:", "event: x", ": ", "[DONE]", "<b>", "</b>", "%2F", "{{ x }}", "null", "0", "&",
     "\u200b", "\u0661",
 )  # fmt: skip
 _NAMES = "abcdefghijklmnopqrstuvwxyz"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from engine.errors import Error
-from tests.spoken import OPERATIONS
+from engine.examples import given_operation
+from tests.spoken import CATALOG, OPERATIONS
 
 CALL = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]}
 TOOL = {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {"a": {"type": "string"}}}}
@@ -73,3 +75,9 @@ def test_a_file_elsewhere_is_refused_where_only_content_is_taken(dialect: str) -
     for part in ({"type": "image", "file_id": "f-1"}, {"type": "document", "file_id": "f-1"}):
         with pytest.raises(Error, match=f"{part['type']} part"):
             OPERATIONS[dialect].render(messages=[{"role": "user", "parts": [{"type": "text", "text": "Hi"}, part]}])
+
+
+def test_what_only_a_dialect_understands_is_written_also_without_any_parameter() -> None:
+    v0 = given_operation(CATALOG, "v0/m", "chat")
+    request = v0.render(messages="Hi", extra={"openai-chat": {"mood": "good"}})
+    assert json.loads(request.body or b"")["mood"] == "good"

@@ -17,6 +17,8 @@ from engine.spec.node import Node
 _DIRECTIVES = ("$for", "$if", "$else", "$switch", "$value", "$join")
 #: keys whose word decides what a mapping is
 _TELLING = ("type", "role")
+#: names whose being there says something by itself -> what is bound then
+_SAYING: dict[Any, Any] = {"cache": True, "reasoning": {"mode": "auto"}}
 #: parts that are nothing without their text
 _WORDED = ("text", "refusal")
 
@@ -111,14 +113,14 @@ class Structure(Lists):
     def marked(self, pattern: Pattern, test: Tree, scope: Scope) -> Pattern:
         """A constant that is written because a name is there says that it is, where saying so is all the name says."""
         path = path_of(test)
-        if path is None or path[-1] != "cache":
+        if path is None or path[-1] not in _SAYING:
             return self.hinted(pattern, test, scope)
-        inner = pattern.match
+        inner, said = pattern.match, _SAYING[path[-1]]
 
         def match(value: Any, bindings: Bindings) -> Match | None:
             fits = inner(value, bindings)
             if fits is not None and found(bindings, path) is None:
-                bind(bindings, path, True)
+                bind(bindings, path, dict(said) if said.__class__ is dict else said)
             return fits
 
         return Pattern(match, pattern.values, True, pattern.closed, pattern.keys, pattern.guards, pattern.deep)
