@@ -34,6 +34,7 @@ from engine.serve.reply import random_id
 from engine.settings import missing_credential
 
 _PAGES = ("/healthz", "/readyz", "/openapi.json")
+_MOMENT = 0.02  # seconds that a call may last unwatched
 _KEPT = 1024  # names and targets of models that are kept at hand
 
 
@@ -211,17 +212,14 @@ class Gateway:
         question = asked(place, document(body), self.config, self._target)
         if question.stream:
             question.framing = framing_of(place.served, intake.query)
-        task = asyncio.current_task()
-        assert task is not None
-        watch = asyncio.ensure_future(_left(receive, task))
+        watch = _Watch(receive)
         try:
             await self._answer(question, reply, body, place)
         except asyncio.CancelledError:
-            if not watch.done() or watch.cancelled():
+            if not watch.saw_it_leave():
                 raise
-            task.uncancel()
         finally:
-            watch.cancel()
+            watch.stop()
 
     async def _answer(self, question: Asked, reply: _Reply, body: bytes, place: Place) -> None:
         operation: Operation | None = None
@@ -292,11 +290,39 @@ class Gateway:
         return Operation(plan, operation.who, operation.model, values=operation.values, model_info=facts, unsupported="ignore")
 
 
-async def _left(receive: Receive, task: asyncio.Task[Any]) -> None:
-    """Ends when the client goes away, and what is done for it ends with it."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    task.cancel()
+class _Watch:
+    """Ends what is done for a client that goes away. What is over in a moment needs no watcher, whose own start and end cost."""
+
+    __slots__ = ("_call", "_moment", "_receive", "_watcher")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._call = asyncio.current_task()
+        self._watcher: asyncio.Task[None] | None = None
+        self._moment = asyncio.get_running_loop().call_later(_MOMENT, self._begin)
+
+    def _begin(self) -> None:
+        self._watcher = asyncio.ensure_future(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if self._call is not None:
+            self._call.cancel()
+
+    def saw_it_leave(self) -> bool:
+        """Whether this is why the call was cancelled, which is then over like any other."""
+        watcher = self._watcher
+        left = watcher is not None and watcher.done() and not watcher.cancelled()
+        if left and self._call is not None:
+            self._call.uncancel()
+        return left
+
+    def stop(self) -> None:
+        """The call is over."""
+        self._moment.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
 
 
 class _Reply:
