@@ -193,7 +193,8 @@ class Catalog:
                 collected.extend(self._warnings[key])
             elif base is not None and len(collected.errors) == before:
                 start = len(collected)
-                found = self._compile(provider, operation, base, patches, collected)
+                lazily = problems is None and self.trust(provider) == "builtin"
+                found = self._compile(provider, operation, base, patches, collected, lazily)
                 if found is not None:
                     self._operations[key] = found
                     self._warnings[key] = tuple(collected[start:])
@@ -202,7 +203,7 @@ class Catalog:
         return found
 
     def _compile(
-        self, provider: str, operation: str, base: Node, patches: tuple[Node, ...], problems: Problems
+        self, provider: str, operation: str, base: Node, patches: tuple[Node, ...], problems: Problems, lazily: bool
     ) -> OperationPlan | None:
         from engine.spec.compile.operation import compile_operation
         from engine.spec.compile.provider import provider_plan
@@ -213,7 +214,7 @@ class Catalog:
         if tree is None:
             return None
         who = provider_plan(provider, root, problems, self.trust(provider), self._allowed(provider))
-        return compile_operation(who, root, operation, tree, dialects, problems, self.shelf)
+        return compile_operation(who, root, operation, tree, dialects, problems, self.shelf, lazily)
 
     @property
     def shelf(self) -> Shelf:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.errors import ConfigError, SpecError
 from engine.spec.node import Mark, Node, node_of
@@ -45,15 +45,18 @@ def remote(source: str | Mapping[str, Any], *, id: str, hosts: Sequence[str] = (
     return Remote(id, source, tuple(hosts))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One spec: its id, its trust (builtin, local, remote), and the file or the data it stands in."""
 
     id: str
     trust: str
-    path: Path | None = None
+    file: str | Path | None = None  # a text where hundreds are listed and few are opened
     data: Any = None
     hosts: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path | None:
+        return Path(self.file) if self.file is not None else None
 
 
 class Files:
@@ -163,9 +166,10 @@ class Files:
             for path in sorted(root.glob("*.yaml")):
                 self._file(path)
         for folder, kind in folders:
+            within = str(folder) + os.sep
             for name in sorted(os.listdir(folder)):
                 if name.endswith(".yaml") and not name.endswith(".examples.yaml"):
-                    self._register(kind, Entry(name[:-5], trust, path=folder / name))
+                    self._register(kind, Entry(name[:-5], trust, within + name))
 
     def _file(self, path: Path) -> None:
         if path.name.endswith(".examples.yaml"):
@@ -177,7 +181,7 @@ class Files:
                 raise
             node = None  # told again, and collected, when the file is asked for
         kind = path.parent.name if path.parent.name in ("models", "dialects") else kind_of(node)
-        self._register(kind, Entry(path.stem, "local", path=path))
+        self._register(kind, Entry(path.stem, "local", path))
 
     def _register(self, kind: str, entry: Entry) -> None:
         known = self.entries[kind].get(entry.id)

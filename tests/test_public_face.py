@@ -267,3 +267,19 @@ def test_importing_loads_nothing_of_others() -> None:
     code = "import sys; old = set(sys.modules); import engine; print(*(m.partition('.')[0] for m in set(sys.modules) - old))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1], check=True)
     assert set(done.stdout.split()) <= {"engine"} | set(sys.stdlib_module_names)
+
+
+def test_a_blocking_call_loads_no_event_loop() -> None:
+    """What httpx itself does not load either; a proxy nobody named is not looked for."""
+    code = (
+        "import sys, engine\n"
+        "client = engine.Client(providers={'groq': {'api_key': 'k', 'base_url': 'http://127.0.0.1:9/v1'}}, attempts=1)\n"
+        "try: client.chat('groq/m', 'hi')\n"
+        "except engine.Error as error: print(error.kind)\n"
+        "print(sorted({'asyncio', 'urllib.request', 'sqlite3', 'jsonschema', 'httpx'} & set(sys.modules)))"
+    )
+    environment = {"PATH": "", "NO_PROXY": "*"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1], env=environment, check=True
+    )
+    assert done.stdout.split() == ["connection", "[]"]

@@ -91,8 +91,7 @@ def _place(root: ast.AST, line: int) -> None:
         if node._attributes:
             if "lineno" in fields:
                 continue
-            fields["lineno"] = fields["end_lineno"] = line
-            fields["col_offset"] = fields["end_col_offset"] = 0
+            fields["lineno"], fields["col_offset"] = line, 0
             kind = node.__class__
             if kind is name or kind is constant:
                 continue

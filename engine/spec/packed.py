@@ -14,6 +14,7 @@ from typing import Any
 from engine.spec.node import Mark, Node
 
 FORMAT = 1
+_mark = tuple.__new__  # what a Mark's own constructor does, without the call in between
 
 
 def pack(node: Node, source: bytes) -> bytes:
@@ -88,8 +89,8 @@ def _up(packed: list[Any], file: str) -> Node:
         value = {key: _up(child, file) for key, child in value.items()}
     elif value.__class__ is list:
         value = [_up(child, file) for child in value]
-    key_mark = Mark(file, packed[3], packed[4]) if len(packed) == 5 else None
-    return Node(value, Mark(file, packed[1], packed[2]), key_mark)
+    key_mark = _mark(Mark, (file, packed[3], packed[4])) if len(packed) == 5 else None
+    return Node(value, _mark(Mark, (file, packed[1], packed[2])), key_mark)
 
 
 def _texts(node: Node) -> Iterator[str]:

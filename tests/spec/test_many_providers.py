@@ -104,3 +104,23 @@ def test_providers_that_read_other_settings_do_not_share(tmp_path: Path) -> None
     assert bodies["one"] is bodies["same"]
     assert bodies["one"] is not bodies["two"]
     assert catalog.operation("same/m").render(messages="hi").body == b'{"zone":"us"}'
+
+
+@pytest.mark.parametrize("dialect", ["openai-chat", "anthropic-messages", "openai-responses", "cohere-v2"])
+def test_the_map_of_a_stream_is_compiled_by_the_first_stream(dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    acme = {"name": "Acme", "base_url": "https://a.example", "auth": {}, "chat": dialect}
+    eager = Catalog([{"acme": acme}]).compile("acme", "chat")
+    catalog = Catalog([{"acme": acme}])
+    monkeypatch.setattr(catalog, "trust", lambda id: "builtin")  # what was checked when it was shipped
+    compiled: list[str] = []
+    add = Unit.function
+    monkeypatch.setattr(Unit, "function", lambda unit, name, *rest: (compiled.append(name), add(unit, name, *rest)))
+    lazy = catalog.compile("acme", "chat")
+    assert eager is not None and lazy is not None and eager.stream is not None and lazy.stream is not None
+    assert "response" in compiled and "stream" not in compiled
+    assert lazy.lacks == eager.lacks and lazy.capabilities == eager.capabilities
+    seen: list[object] = []
+    assert lazy.stream.map is not None
+    lazy.stream.map({}, lambda *output: seen.append(output))
+    lazy.stream.map({}, lambda *output: seen.append(output))
+    assert compiled.count("stream") == 1

@@ -235,5 +235,22 @@ class _Map:
             self.maps.report("unknown-field", f"`{kind}` has no field `{name}`", mark, nearest(name, fields), len(name))
 
 
+def outputs_of(node: Node) -> set[str]:
+    """The kinds of outputs that a map names, without compiling it."""
+    found: set[str] = set()
+    pending = [node]
+    while pending:
+        at = pending.pop()
+        pending += at.value if at.is_list else []
+        for key, child in at.items():
+            if key == "each":
+                pending.append(child)
+            elif key == "events":
+                pending += [block for _, block in child.items()]
+            elif key not in _BLOCK and child.value is not None:
+                found.add(key)
+    return found
+
+
 def _given(keys: Mapping[str, Node], name: str) -> bool:
     return name in keys and keys[name].value is not None

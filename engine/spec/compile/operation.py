@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from engine import plan, vocabulary
+from engine.errors import SpecError
 from engine.expr.function import Unit
 from engine.expr.query import Queries
 from engine.expr.shelf import Shelf
@@ -15,7 +16,7 @@ from engine.spec.compile.call import Calls, Functions, number, present, word
 from engine.spec.compile.evidence import capabilities, lacking
 from engine.spec.compile.host import guarded
 from engine.spec.compile.job import job
-from engine.spec.compile.mapping import Maps
+from engine.spec.compile.mapping import Maps, outputs_of
 from engine.spec.extend import merge
 from engine.spec.node import Node
 from engine.spec.problem import Problems, nearest
@@ -36,14 +37,16 @@ def compile_operation(
     dialects: tuple[str, ...],
     problems: Problems,
     shelf: Shelf | None = None,
+    lazily: bool = False,
 ) -> plan.OperationPlan | None:
     """The plan of an operation, or None if the problems hold errors.
 
     `root` is the provider's merged tree (patches applied), `tree` the operation's, `dialects` its `extends` chain, nearest
     first. Everything that can be wrong in a file is found here. What several providers inherit unchanged is compiled
-    once if the same `shelf` is handed in each time.
+    once if the same `shelf` is handed in each time. `lazily`, for files that were checked: what only a stream needs is compiled
+    by the first one, which raises SpecError if it is wrong after all.
     """
-    return _Operation(provider, root, operation, tree, dialects, problems, shelf or Shelf()).compile()
+    return _Operation(provider, root, operation, tree, dialects, problems, shelf or Shelf(), lazily).compile()
 
 
 class MapSet(NamedTuple):
@@ -51,7 +54,7 @@ class MapSet(NamedTuple):
 
     trees: tuple[Node | None, ...]
     functions: Functions
-    emitted: Mapping[str, Collection[str]]
+    emitted: Collection[str]  # kinds of outputs
 
 
 class _Operation:
@@ -64,8 +67,10 @@ class _Operation:
         dialects: tuple[str, ...],
         problems: Problems,
         shelf: Shelf,
+        lazily: bool,
     ) -> None:
         self.shelf = shelf
+        self.lazily = lazily
         self.provider = provider
         self.root = root
         self.name = operation
@@ -117,7 +122,7 @@ class _Operation:
             self.templates.template("base_url", base_url, "url")
         auth = self.auths.auth(tree.get("auth") if tree.get("auth") is not None else self.root.get("auth"))
         params = tree.get("params")
-        if params is not None and (params.value or (params.is_map and self.name == "chat")):  # it also lays `extra` over the body
+        if params is not None and params.value:
             self.templates.params("params", self._known_params(params))
         if present(tree, "wrap"):
             self.templates.template("wrap", tree.value["wrap"], "body")
@@ -209,46 +214,71 @@ class _Operation:
     def _maps(self, errors: Node, stream: Node | None) -> MapSet:
         """The functions `response` and `stream`. They read nothing of the provider, so equal trees share them."""
         trees = (self.tree.get("response"), stream, self.tree.get("usage"), *(errors.get(key) for key in _ERROR_FIELDS))
-        key = (self.name, *map(id, trees))
+        key = (self.name, self.lazily, *map(id, trees))
         found: MapSet | None = self.shelf.maps.get(key)
         if found is None:
             before = len(self.problems.errors)
-            unit = Unit(f"{self.dialects[0] if self.dialects else self.provider.id}.{self.name}")
-            maps = self._compile_maps(unit, errors, stream)
+            maps = self._new_maps(errors, self.problems)
+            if present(self.tree, "response"):
+                maps.map("response", self.tree.value["response"])
+            elif not present(self.tree, "stream") and self.name != "realtime":
+                message = f"`{self.name}` needs `response`: how an answer is read"
+                self.problems.error("missing-key", message, self.tree.key_mark or self.tree.mark)
+            mapped = self._stream_map(stream)
+            if mapped is not None and not self.lazily:
+                maps.map("stream", mapped)
             if len(self.problems.errors) > before:
                 return MapSet(trees, {}, maps.emitted)
-            found = self.shelf.maps[key] = MapSet(trees, unit.build(), maps.emitted)
+            functions, emitted = maps.unit.build(), {*maps.emitted}
+            if mapped is not None and self.lazily:
+                functions["stream"] = self._later(mapped, errors)
+                emitted |= outputs_of(mapped)
+            found = self.shelf.maps[key] = MapSet(trees, functions, emitted)
         return found
 
-    def _compile_maps(self, unit: Unit, errors: Node, stream: Node | None) -> Maps:
+    def _later(self, mapped: Node, errors: Node) -> plan.Map:
+        """The map of a stream, compiled when the first frame comes."""
+        made: plan.Map | None = None
+
+        def read(*given: Any) -> None:
+            nonlocal made
+            if made is None:
+                problems = Problems()
+                maps = self._new_maps(errors, problems)
+                maps.map("stream", mapped)
+                if problems.errors:
+                    raise SpecError(problems.sorted(), provider=self.provider.id)
+                made = maps.unit.build()["stream"]
+            made(*given)
+
+        return read
+
+    def _new_maps(self, errors: Node, problems: Problems) -> Maps:
         tree = self.tree
         table = {k: v for k, v in errors.items() if k in _ERROR_FIELDS}
         table.setdefault("message", Node("message || @", errors.mark, errors.key_mark))
         shared = {"error": Node(table, errors.mark, errors.key_mark)}
         if present(tree, "usage"):
             shared["usage"] = tree.value["usage"]
-        maps = Maps(unit, self.problems, vocabulary.OUTPUTS, vocabulary.OPERATION_OUTPUTS[self.name], shared)
-        if present(tree, "response"):
-            maps.map("response", tree.value["response"])
-        elif not present(tree, "stream") and self.name != "realtime":
-            message = f"`{self.name}` needs `response`: how an answer is read"
-            self.problems.error("missing-key", message, tree.key_mark or tree.mark)
-        if stream is not None:
-            self._map_stream(maps, stream)
-        return maps
+        unit = Unit(f"{self.dialects[0] if self.dialects else self.provider.id}.{self.name}")
+        return Maps(unit, problems, vocabulary.OUTPUTS, vocabulary.OPERATION_OUTPUTS[self.name], shared)
 
-    def _map_stream(self, maps: Maps, stream: Node) -> None:
-        mapped = stream.get("map")
+    def _stream_map(self, stream: Node | None) -> Node | None:
+        """The map of a stream; None where there is none, or it is that of the whole answer."""
+        mapped = stream.get("map") if stream is not None else None
+        if stream is None:
+            return None
         if mapped is not None and mapped.value == "response":
             if not present(self.tree, "response"):
                 self.problems.error("missing-key", "`map: response` needs a `response`", mapped.mark)
         elif mapped is not None:
-            maps.map("stream", mapped)
+            return mapped
         elif present(stream, "events"):
             keys = {k: v for k, v in stream.items() if k in ("match", "events", "from", "when", "choice")}
-            maps.map("stream", Node(keys, stream.mark, stream.key_mark))
+            return Node(keys, stream.mark, stream.key_mark)
         elif word(stream, "framing", vocabulary.FRAMINGS, "sse", self.problems) != "raw":
             self.problems.error("missing-key", "`stream` needs `map` or `events`", stream.key_mark or stream.mark)
+        return None
 
     _stream_call: Any = None
 
