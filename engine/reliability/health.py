@@ -32,7 +32,7 @@ class Health:
     def __init__(self, uniform: Callable[[float, float], float]) -> None:
         self.breaker = Breaker(uniform)
         self.calm = True
-        self.cool: dict[int, tuple[float, str]] = {}  # key -> until when, after which kind of failure
+        self.cool: dict[int, tuple[float, str, bool]] = {}  # key -> until when, after which failure, did the provider say so
         self.gone = 0.0
         self.in_flight = 0  # calls by routes and through limits
         self._first: deque[tuple[float, float]] = deque(maxlen=KEPT)  # (when, seconds to the first event of a stream)
@@ -69,7 +69,7 @@ class Health:
                 until = now + (ASIDE[kind] if wait is None else wait)
                 held = self.cool.get(key)
                 if held is None or held[0] < until:
-                    self.cool[key] = (until, kind)
+                    self.cool[key] = (until, kind, wait is not None)
             elif kind == "not_found":
                 self.gone = max(self.gone, now + GONE)
             self.calm = not (self.breaker.until or self.cool or self.gone)
@@ -96,18 +96,18 @@ class Health:
     def cooling(self, now: float, keys: int, alone: bool = False) -> tuple[float, str | None]:
         """(seconds until a key may be used again, why it may not now); (0, None) if one may.
 
-        `alone`: only what the provider asked for counts. A sole target whose key was refused is asked again: the caller may
-        have cured it.
+        `alone`: only a wait that the provider itself asked for counts. A sole target whose key was refused is asked again: the
+        caller may have cured it.
         """
         with self._lock:
             held = self.cool
-            for key in [key for key, (until, _) in held.items() if until <= now]:
+            for key in [key for key, cool in held.items() if cool[0] <= now]:
                 del held[key]
             if self.gone <= now:
                 self.gone = 0.0
             self.calm = not (self.breaker.until or held or self.gone)
             left, why = (self.gone - now, "not_found") if self.gone and not alone else (0.0, None)
-            waits = [(until - now, kind) for until, kind in held.values() if not alone or kind == "rate_limit"]
+            waits = [(until - now, kind) for until, kind, said in held.values() if not alone or (said and kind == "rate_limit")]
             if len(waits) >= keys:
                 soonest = min(waits)
                 return max((left, why or ""), soonest)
