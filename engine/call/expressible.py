@@ -109,6 +109,8 @@ _SAID_WITH = {"data": ("data", "uri", "bytes"), "url": ("url", "uri"), "file": (
 
 def _check_place(plan: OperationPlan, kind: str, via: str | None, where: str) -> None:
     """Refuse a medium whose content lies where the entry of its type does not look."""
+    if any(kind == uploaded for uploaded, _ in plan.upload):
+        return  # it is sent ahead and named by its id
     names = _SAID_WITH.get(via or "", ())
     if names and not any(f"{kind}.{name}" in plan.part_reads for name in names) and not (via == "url" and kind in plan.inline):
         how = {"file": "by the id of an uploaded file", "url": "by its URL", "data": "by its content"}[via or ""]

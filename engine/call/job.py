@@ -16,7 +16,7 @@ from engine.call.read import finish, map_document, read_value
 from engine.call.request import build
 from engine.call.send import SendFailure
 from engine.call.step import Flow, Wait
-from engine.errors import Error
+from engine.errors import DeadlineError, Error
 from engine.plan import Call as CallPlan
 from engine.plan import Job
 from engine.reliability.attempts import Attempts
@@ -147,7 +147,12 @@ def finished(call: JobCall, job: dict[str, Any]) -> Flow:
                 raise _late(call, job, deadline.error())
             given = yield Wait(step.seconds)
         else:
-            given, headers = yield from ask(call, step)
+            try:
+                given, headers = yield from ask(call, step)
+            except DeadlineError as error:
+                if job.get("id") is None:
+                    raise
+                raise _late(call, job, error) from None
     response = answer(call.operation, call.context or {}, documents, headers)
     call.finish(response)
     return response
