@@ -22,14 +22,19 @@ def serve(arguments: argparse.Namespace) -> int:
 
     config = _config(arguments)
     gateway = Gateway(config)
-    gateway.prepare()
-    gc.collect()
-    gc.freeze()  # what was compiled stays: the collector need not walk it while clients wait
+    gateway.bind()
+    gateway.when_ready = _settle
     server = _server(gateway)
     where = f"[{config.host}]" if ":" in config.host else config.host
     print(f"llmkit serve: http://{where}:{config.port}, {_who(config)}, {_what(config)}", file=sys.stderr, flush=True)
     server.run()
     return 0
+
+
+def _settle() -> None:
+    """What was compiled stays: the collector need not walk it while clients wait."""
+    gc.collect()
+    gc.freeze()
 
 
 def _config(arguments: argparse.Namespace) -> Config:

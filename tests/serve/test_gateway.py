@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -341,3 +342,33 @@ def test_a_body_whose_last_string_is_open_costs_no_time(sim: Simulator) -> None:
     answer = post(gateway(sim), "/v1/chat/completions", b"[" * 70 + b'"' + b'\\"' * 200_000)
     assert answer.status_code == 400 and "not JSON" in answer.text
     assert time.process_time() - before < 3  # searched for from each of its quotes, its end would take minutes
+
+
+def test_the_port_is_open_before_everything_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Gateway(Config(), catalog=CATALOG)
+    compile_all, go = app.prepare, threading.Event()
+    monkeypatch.setattr(app, "prepare", lambda: go.wait(10) and compile_all())
+    settled: list[str] = []
+    app.when_ready = lambda: settled.append("ready")
+
+    async def run() -> None:
+        messages: asyncio.Queue[Any] = asyncio.Queue()
+        told: asyncio.Queue[Any] = asyncio.Queue()
+        running = asyncio.create_task(app({"type": "lifespan"}, messages.get, told.put))
+        await messages.put({"type": "lifespan.startup"})
+        assert (await told.get())["type"] == "lifespan.startup.complete"
+        assert app._page(_Asked("/readyz"))[0] == 503 and not settled
+        go.set()
+        while not settled:
+            await asyncio.sleep(0.01)
+        await app._prepared()
+        assert app._page(_Asked("/readyz"))[0] == 200
+        await messages.put({"type": "lifespan.shutdown"})
+        await running
+
+    asyncio.run(run())
+
+
+class _Asked:
+    def __init__(self, path: str) -> None:
+        self.path = path

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from engine import errors
@@ -67,22 +68,29 @@ class Gateway:
             ledger=config.ledger,
             route_log=config.route_log,
         )
+        self.when_ready: Callable[[], None] | None = None  # called once, when everything is compiled
         self._routes: Routes | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._bound: dict[tuple[str, str], Bound] = {}  # by operation and target
         self._targets: dict[str, str] = {}
         self._patience = Patience(config.slow)
         self._preparing: asyncio.Lock | None = None
 
+    def bind(self) -> None:
+        """Bind every alias and route. Raises the error of the first that leads nowhere."""
+        for target in self.config.aliases.values():
+            if "*" not in target:
+                self._bind("chat", target)
+        for name in self.config.routes:
+            self._bind("chat", name)
+
     def prepare(self) -> Routes:
-        """Compile every served dialect and bind every alias and route. Raises the error of the first that leads nowhere."""
+        """Bind what the configuration names and compile every served dialect."""
         if self._routes is None:
-            routes = Routes(self._catalog)
-            for target in self.config.aliases.values():
-                if "*" not in target:
-                    self._bind("chat", target)
-            for name in self.config.routes:
-                self._bind("chat", name)
-            self._routes = routes
+            self.bind()
+            self._routes = Routes(self._catalog)
+            if self.when_ready is not None:
+                self.when_ready()
         return self._routes
 
     async def close(self) -> None:
@@ -102,15 +110,23 @@ class Gateway:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 try:
-                    await self._prepared()
+                    await asyncio.to_thread(self.bind)
                 except errors.Error as error:
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
+                self._warming = asyncio.create_task(self._warm())
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    async def _warm(self) -> None:
+        """Compile while the port is open already: `/readyz` says when it is done, and calls that come earlier wait for it."""
+        try:
+            await self._prepared()
+        except errors.Error as error:
+            print(f"llmkit serve: not ready: {error}", file=sys.stderr)
 
     async def _prepared(self) -> Routes:
         if self._routes is not None:
