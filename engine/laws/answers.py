@@ -71,19 +71,18 @@ def _usage(random: Random, counters: set[str]) -> dict[str, int]:
     }
     found["input_tokens"] = random.randint(0, 10**6) + sum(found.get(n, 0) for n in _INSIDE_INPUT)
     found["output_tokens"] = random.randint(0, 10**6) + found.get("reasoning_tokens", 0)
-    if "total_tokens" in counters:
+    if {"total_tokens", "input_tokens", "output_tokens"} <= counters:
         found["total_tokens"] = found["input_tokens"] + found["output_tokens"]
-    return found
+    return {name: count for name, count in found.items() if name in counters}
 
 
 def sound(given: dict[str, Any]) -> bool:
     """Whether an answer is one a provider could give: what is left when it is shrunk may not be."""
     counts = given["usage"]
-    if counts.get("input_tokens", 0) < sum(counts.get(n, 0) for n in _INSIDE_INPUT) or "output_tokens" not in counts:
+    into, out = counts.get("input_tokens", 0), counts.get("output_tokens", 0)
+    if into < sum(counts.get(name, 0) for name in _INSIDE_INPUT) or out < counts.get("reasoning_tokens", 0):
         return False
-    if counts["output_tokens"] < counts.get("reasoning_tokens", 0) or "input_tokens" not in counts:
-        return False
-    if "total_tokens" in counts and counts["total_tokens"] != counts["input_tokens"] + counts["output_tokens"]:
+    if counts.get("total_tokens", into + out) != into + out:
         return False
     return bool(given["choices"]) and all(_sound(choice) for choice in given["choices"])
 
