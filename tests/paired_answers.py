@@ -211,7 +211,7 @@ def mistral_pair(a: Any) -> tuple[Any, list[Any]]:
 
 
 PAIRS: dict[str, Callable[[Any], tuple[Any, list[Any]]]] = {
-    "openai-chat": openai_pair,
+    **dict.fromkeys(("openai-chat", "openai-chat-thinking", "openai-chat-open"), openai_pair),
     "openai-responses": responses_pair,
     "anthropic-messages": anthropic_pair,
     "gemini": gemini_pair,

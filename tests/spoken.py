@@ -13,6 +13,9 @@ from engine.examples import given_operation
 from engine.examples.cases import dialect_examples
 from engine.examples.run import content_type
 from engine.operation import Operation
+from engine.spec.extend import matching_patches, operation_tree
+from engine.spec.problem import Problems
+from tests.paired_answers import PAIRS
 
 CATALOG = Catalog()
 
@@ -32,6 +35,24 @@ def _speakers() -> dict[str, str]:
 
 
 SPEAKERS = _speakers()
+
+
+def _readers() -> list[str]:
+    """One target for each way of reading answers that the catalog has: most providers read as their dialect does."""
+    found: dict[str, str] = {}
+    for target, dialect in SPEAKERS.items():
+        provider, _, variant = target[:-2].partition(":")
+        base = CATALOG.tree(provider)
+        tree, _ = operation_tree(CATALOG, base, "chat", matching_patches(base, "m", variant or None), Problems())
+        nested = tree is not None and tree.get("stream", "data") is not None  # pieces of an inner stream have a test of their own
+        if tree is not None and dialect in PAIRS and not nested:
+            ways = [tree.get(key) for key in ("response", "stream", "usage", "usage_totals", "finish_reasons", "thinking_tags")]
+            way = repr([way.plain() if way is not None else None for way in ways])
+            found.setdefault(f"{dialect} {way}", target)
+    return list(found.values())
+
+
+READERS = _readers()
 #: dialect -> the provider that shows it: one named after it, else the first
 TARGETS = {
     dialect: next(
@@ -41,6 +62,8 @@ TARGETS = {
     or next(t for t in SPEAKERS if SPEAKERS[t] == dialect)
     for dialect in sorted(set(SPEAKERS.values()))
 }
+#: dialects whose answers are written by hand, whole and streamed (tests/paired_answers.py)
+PAIRED = [dialect for dialect in TARGETS if dialect in PAIRS]
 EXAMPLES = {dialect: [e.plain() for e in dialect_examples(CATALOG, dialect)] for dialect in TARGETS}
 _made: dict[str, Operation] = {}
 
