@@ -123,3 +123,21 @@ def test_only_what_is_surely_finite_is_proven_so(backend: str) -> None:
         assert not codec.finite([float("inf")])
         assert not codec.finite({"a": None})  # written as a NaN is
         assert not codec.finite({"a": {1}})
+
+
+@pytest.mark.parametrize("before", range(17))
+def test_a_long_number_is_found_wherever_it_begins(backend: str, before: int) -> None:
+    text = " " * before + "[1234567,%s" + ', "a"' * 5 + "]"
+    with pytest.raises(codec.JsonLimitError):
+        codec.loads(text % ("9" * 65))
+    assert codec.loads(text % ("9" * 15))[1] == int("9" * 15)
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])
+def test_the_depth_is_counted_over_both_brackets(backend: str, opening: str) -> None:
+    closing = opening.replace('"a":', "")[::-1].translate(str.maketrans("[{", "]}"))
+    levels = len(closing)
+    fits = 64 // levels
+    assert codec.loads(opening * fits + "1" + closing * fits) is not None
+    with pytest.raises(codec.JsonLimitError):
+        codec.loads(opening * (fits + 1) + "1" + closing * (fits + 1))
