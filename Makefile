@@ -25,9 +25,9 @@ $(VENV)/.check: $(VENV)/.test
 	@touch $@
 
 # the providers' official types, for the wire judge; large and with versions of their own, so apart and only where needed
-$(SDKS)/.ready: $(VENV)/.test
+$(SDKS)/.ready: $(VENV)/.test tools/sdks/requirements.txt
 	$(PYTHON) -m venv $(SDKS)
-	$(SDKS)/bin/python -m pip install -q --disable-pip-version-check -r $(SHARED)/wire/requirements-validate.txt
+	$(SDKS)/bin/python -m pip install -q --disable-pip-version-check -r $(SHARED)/wire/requirements-validate.txt -r tools/sdks/requirements.txt
 	@touch $@
 
 demo: $(VENV)/.run
@@ -71,9 +71,9 @@ laws: $(VENV)/.run
 pairs: $(VENV)/.run
 	$(BIN)/python tools/pairs.py --write
 
-# official client libraries, unmodified, each against the simulator on its own dialect
+# official client libraries, unmodified, each against the simulator and through the gateway onto every other dialect
 sdk-matrix: $(SDKS)/.ready
-	LLMKIT_SDK_PYTHON=$(SDKS)/bin/python $(BIN)/python tools/sdk_matrix.py
+	LLMKIT_SDK_PYTHON=$(SDKS)/bin/python $(BIN)/python tools/sdk_matrix.py --write
 
 docs: $(VENV)/.run
 	$(BIN)/python tools/schema_reference.py

@@ -6,9 +6,9 @@ import base64
 from typing import Any
 
 import anthropic
-from seen import PERSON, PNG, WEATHER, Sdk, Seen
+from seen import PERSON, PNG, TOOLS, WEATHER, Sdk, Seen
 
-TOOL = {"name": WEATHER["name"], "description": WEATHER["description"], "input_schema": WEATHER["parameters"]}
+OFFERED = [{"name": t["name"], "description": t["description"], "input_schema": t["parameters"]} for t in TOOLS]
 
 
 class Adapter(Sdk):
@@ -21,13 +21,13 @@ class Adapter(Sdk):
         "invalid_request": anthropic.BadRequestError,
         "overloaded": anthropic.InternalServerError,
         "not_found": anthropic.NotFoundError,
+        "server": anthropic.InternalServerError,
     }
     midstream = anthropic.APIStatusError
-    usage = (40, 30)  # without what was read from the cache
 
-    def __init__(self, url: str, key: str = "any") -> None:
+    def __init__(self, url: str, key: str = "") -> None:
         super().__init__(url, key)
-        self.client = anthropic.Anthropic(base_url=url, api_key=key, max_retries=0)
+        self.client = anthropic.Anthropic(base_url=url, api_key=self.key, max_retries=0)
 
     def ask(
         self,
@@ -47,7 +47,7 @@ class Adapter(Sdk):
             content = [{"type": "image", "source": source}, {"type": "text", "text": prompt}]
         more: dict[str, Any] = {}
         if tools:
-            more["tools"] = [TOOL]
+            more["tools"] = OFFERED
         if choice:
             more["tool_choice"] = {"tool": {"type": "tool", "name": WEATHER["name"]}, "required": {"type": "any"}}.get(
                 choice, {"type": choice}
@@ -65,7 +65,7 @@ class Adapter(Sdk):
             {"role": "assistant", "content": seen.native},
             {"role": "user", "content": answers},
         ]
-        return self._send(model, messages, stream, {"tools": [TOOL]})
+        return self._send(model, messages, stream, {"tools": OFFERED})
 
     def _send(self, model: str, messages: list[Any], stream: bool, more: dict[str, Any]) -> Seen:
         if not stream:
@@ -79,7 +79,8 @@ class Adapter(Sdk):
             thinking="".join(b.thinking for b in thoughts),
             signature="".join(b.signature for b in thoughts),
             calls=[(b.id, b.name, dict(b.input)) for b in made.content if b.type == "tool_use"],
-            usage=(made.usage.input_tokens, made.usage.output_tokens),
+            usage=(made.usage.input_tokens + (made.usage.cache_read_input_tokens or 0), made.usage.output_tokens),
+            cached=made.usage.cache_read_input_tokens,
             finish=made.stop_reason,
             native=made.content,
         )

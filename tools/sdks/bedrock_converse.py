@@ -1,24 +1,18 @@
-"""AWS's library: `converse` and `converse_stream` of the Bedrock runtime (boto3 is a thin layer over botocore)."""
+"""AWS's library: `converse` and `converse_stream` of the Bedrock runtime."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-import botocore.session
+import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, EventStreamError
-from seen import PERSON, PNG, WEATHER, Sdk, Seen, parsed
+from seen import PERSON, PNG, TOOLS, WEATHER, Sdk, Seen, parsed
 
-TOOLS = {
+OFFERED = {
     "tools": [
-        {
-            "toolSpec": {
-                "name": WEATHER["name"],
-                "description": WEATHER["description"],
-                "inputSchema": {"json": WEATHER["parameters"]},
-            }
-        }
+        {"toolSpec": {"name": t["name"], "description": t["description"], "inputSchema": {"json": t["parameters"]}}} for t in TOOLS
     ]
 }
 
@@ -29,7 +23,7 @@ def _code(*codes: str) -> Any:
 
 class Adapter(Sdk):
     dialect = "bedrock-converse"
-    package = "botocore"
+    package = "boto3"
     lacks = {"choice-none": "toolChoice has no such mode"}
     finish = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
     raises = {
@@ -38,16 +32,16 @@ class Adapter(Sdk):
         "invalid_request": _code("ValidationException"),
         "overloaded": _code("ServiceUnavailableException"),
         "not_found": _code("ResourceNotFoundException"),
+        "server": _code("InternalServerException"),
     }
     midstream = EventStreamError
-    usage = (40, 30)  # without what was read from the cache
 
-    def __init__(self, url: str, key: str = "any") -> None:
+    def __init__(self, url: str, key: str = "") -> None:
         super().__init__(url, key)
-        session = botocore.session.get_session()
-        session.set_credentials("AKIDEXAMPLE", "secret")
         config = Config(retries={"total_max_attempts": 1}, signature_version="v4")
-        self.client = session.create_client("bedrock-runtime", region_name="us-east-1", endpoint_url=url, config=config)
+        id, _, secret = self.key.partition(":")  # the library signs with a pair of keys
+        session = boto3.Session(aws_access_key_id=id, aws_secret_access_key=secret or "secret", region_name="us-east-1")
+        self.client = session.client("bedrock-runtime", endpoint_url=url, config=config)
 
     def ask(
         self,
@@ -67,7 +61,7 @@ class Adapter(Sdk):
         more: dict[str, Any] = {}
         if tools:
             chosen = {"auto": {"auto": {}}, "required": {"any": {}}, "tool": {"tool": {"name": WEATHER["name"]}}}
-            more["toolConfig"] = {**TOOLS, **({"toolChoice": chosen[choice]} if choice else {})}
+            more["toolConfig"] = {**OFFERED, **({"toolChoice": chosen[choice]} if choice else {})}
         if schema:
             structure = {"jsonSchema": {"name": "person", "schema": json.dumps(PERSON)}}
             more["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": structure}}
@@ -80,7 +74,7 @@ class Adapter(Sdk):
             {"toolResult": {"toolUseId": id, "content": [{"text": result}]}} for (id, _, _), result in zip(seen.calls, results)
         ]
         messages = [{"role": "user", "content": [{"text": prompt}]}, seen.native, {"role": "user", "content": answers}]
-        return self._send(model, messages, stream, {"toolConfig": TOOLS})
+        return self._send(model, messages, stream, {"toolConfig": OFFERED})
 
     def _send(self, model: str, messages: list[Any], stream: bool, more: dict[str, Any]) -> Seen:
         if stream:
@@ -94,7 +88,8 @@ class Adapter(Sdk):
             thinking="".join(t["text"] for t in thoughts),
             signature="".join(t.get("signature", "") for t in thoughts),
             calls=[(b["toolUse"]["toolUseId"], b["toolUse"]["name"], b["toolUse"]["input"]) for b in content if "toolUse" in b],
-            usage=(usage["inputTokens"], usage["outputTokens"]),
+            usage=(usage["inputTokens"] + usage.get("cacheReadInputTokens", 0), usage["outputTokens"]),
+            cached=usage.get("cacheReadInputTokens"),
             finish=finish,
             native={"role": "assistant", "content": content},
         )

@@ -6,9 +6,9 @@ import base64
 from typing import Any
 
 import cohere
-from seen import PERSON, PNG, WEATHER, Sdk, Seen, parsed
+from seen import PERSON, PNG, TOOLS, Sdk, Seen, parsed
 
-TOOLS = [{"type": "function", "function": WEATHER}]
+FUNCTIONS = [{"type": "function", "function": tool} for tool in TOOLS]
 
 
 class Adapter(Sdk):
@@ -26,12 +26,13 @@ class Adapter(Sdk):
         "invalid_request": cohere.BadRequestError,
         "overloaded": cohere.ServiceUnavailableError,
         "not_found": cohere.NotFoundError,
+        "server": lambda error: isinstance(error, cohere.core.ApiError) and error.status_code in (500, 502),
     }
     midstream = cohere.core.ApiError
 
-    def __init__(self, url: str, key: str = "any") -> None:
+    def __init__(self, url: str, key: str = "") -> None:
         super().__init__(url, key)
-        self.client = cohere.ClientV2(api_key=key, base_url=url)
+        self.client = cohere.ClientV2(api_key=self.key, base_url=url)
 
     def ask(
         self,
@@ -49,7 +50,7 @@ class Adapter(Sdk):
         if image:
             uri = "data:image/png;base64," + base64.b64encode(PNG).decode()
             content = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": uri}}]
-        more: dict[str, Any] = {"tools": TOOLS} if tools else {}
+        more: dict[str, Any] = {"tools": FUNCTIONS} if tools else {}
         if choice:
             more["tool_choice"] = choice.upper()
         if schema:
@@ -60,7 +61,7 @@ class Adapter(Sdk):
 
     def again(self, model: str, prompt: str, seen: Seen, results: list[str], *, stream: bool = False) -> Seen:
         answers = [{"role": "tool", "tool_call_id": id, "content": result} for (id, _, _), result in zip(seen.calls, results)]
-        return self._send(model, [{"role": "user", "content": prompt}, seen.native, *answers], stream, {"tools": TOOLS})
+        return self._send(model, [{"role": "user", "content": prompt}, seen.native, *answers], stream, {"tools": FUNCTIONS})
 
     def _send(self, model: str, messages: list[Any], stream: bool, more: dict[str, Any]) -> Seen:
         options = {"max_retries": 0}
@@ -73,6 +74,7 @@ class Adapter(Sdk):
             thinking="".join(c.thinking for c in content if c.type == "thinking"),
             calls=[(c.id, c.function.name, parsed(c.function.arguments)) for c in made.message.tool_calls or ()],
             usage=_usage(made.usage),
+            cached=_cached(made.usage),
             finish=str(made.finish_reason),
             native=made.message,
         )
@@ -80,6 +82,10 @@ class Adapter(Sdk):
 
 def _usage(usage: Any) -> tuple[Any, Any]:
     return (usage.tokens.input_tokens, usage.tokens.output_tokens) if usage and usage.tokens else (None, None)
+
+
+def _cached(usage: Any) -> int | None:
+    return int(usage.cached_tokens) if usage and usage.cached_tokens is not None else None
 
 
 def _gathered(events: Any) -> Seen:
@@ -103,7 +109,7 @@ def _gathered(events: Any) -> Seen:
             calls[-1]["function"]["arguments"] += event.delta.message.tool_calls.function.arguments
         elif event.type == "message-end":
             seen.finish = str(event.delta.finish_reason)
-            seen.usage = _usage(event.delta.usage)
+            seen.usage, seen.cached = _usage(event.delta.usage), _cached(event.delta.usage)
     seen.calls = [(c["id"], c["function"]["name"], parsed(c["function"]["arguments"])) for c in calls]
     content = [{"type": "text", "text": seen.text}] if seen.text else None
     thought = [{"type": "thinking", "thinking": seen.thinking}] if seen.thinking else []

@@ -7,7 +7,7 @@ from typing import Any
 
 from google import genai
 from google.genai import errors, types
-from seen import PERSON, PNG, WEATHER, Sdk, Seen
+from seen import PERSON, PNG, TOOLS, WEATHER, Sdk, Seen
 
 
 def _code(*codes: int) -> Any:
@@ -24,12 +24,13 @@ class Adapter(Sdk):
         "invalid_request": _code(400),
         "overloaded": _code(503),
         "not_found": _code(404),
+        "server": _code(500, 502),
     }
     midstream = errors.APIError
 
-    def __init__(self, url: str, key: str = "any") -> None:
+    def __init__(self, url: str, key: str = "") -> None:
         super().__init__(url, key)
-        self.client = genai.Client(api_key=key, http_options=types.HttpOptions(base_url=url))
+        self.client = genai.Client(api_key=self.key, http_options=types.HttpOptions(base_url=url))
 
     def ask(
         self,
@@ -72,11 +73,12 @@ class Adapter(Sdk):
         return self._send(model, contents, stream, self._tools())
 
     def _tools(self) -> dict[str, Any]:
-        declared = types.FunctionDeclaration(
-            name=WEATHER["name"], description=WEATHER["description"], parameters_json_schema=WEATHER["parameters"]
-        )
+        declared = [
+            types.FunctionDeclaration(name=t["name"], description=t["description"], parameters_json_schema=t["parameters"])
+            for t in TOOLS
+        ]
         return {
-            "tools": [types.Tool(function_declarations=[declared])],
+            "tools": [types.Tool(function_declarations=declared)],
             "automatic_function_calling": types.AutomaticFunctionCallingConfig(disable=True),
         }
 
@@ -101,6 +103,7 @@ class Adapter(Sdk):
             signature=base64.b64encode(b"".join(signatures)).decode(),
             calls=[(p.function_call.id, p.function_call.name, dict(p.function_call.args or {})) for p in parts if p.function_call],
             usage=(usage.prompt_token_count, (usage.candidates_token_count or 0) + thought) if usage else (None, None),
+            cached=usage.cached_content_token_count if usage else None,
             finish=finish,
             native=types.Content(role="model", parts=parts),
         )

@@ -6,9 +6,9 @@ import base64
 from typing import Any
 
 from mistralai.client import Mistral, errors
-from seen import PERSON, PNG, WEATHER, Sdk, Seen, parsed
+from seen import PERSON, PNG, TOOLS, WEATHER, Sdk, Seen, parsed
 
-TOOLS = [{"type": "function", "function": WEATHER}]
+FUNCTIONS = [{"type": "function", "function": tool} for tool in TOOLS]
 
 
 def _status(*codes: int) -> Any:
@@ -25,12 +25,13 @@ class Adapter(Sdk):
         "invalid_request": _status(400),
         "overloaded": _status(503),
         "not_found": _status(404),
+        "server": _status(500, 502),
     }
     midstream = errors.ResponseValidationError  # its events know no error: the library calls the frame invalid
 
-    def __init__(self, url: str, key: str = "any") -> None:
+    def __init__(self, url: str, key: str = "") -> None:
         super().__init__(url, key)
-        self.client = Mistral(api_key=key, server_url=url)
+        self.client = Mistral(api_key=self.key, server_url=url)
 
     def ask(
         self,
@@ -48,7 +49,7 @@ class Adapter(Sdk):
         if image:
             uri = "data:image/png;base64," + base64.b64encode(PNG).decode()
             content = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": uri}]
-        more: dict[str, Any] = {"tools": TOOLS} if tools else {}
+        more: dict[str, Any] = {"tools": FUNCTIONS} if tools else {}
         if choice:
             more["tool_choice"] = {"type": "function", "function": {"name": WEATHER["name"]}} if choice == "tool" else choice
         if schema:
@@ -62,7 +63,7 @@ class Adapter(Sdk):
             {"role": "tool", "tool_call_id": id, "name": name, "content": result}
             for (id, name, _), result in zip(seen.calls, results)
         ]
-        return self._send(model, [{"role": "user", "content": prompt}, seen.native, *answers], stream, {"tools": TOOLS})
+        return self._send(model, [{"role": "user", "content": prompt}, seen.native, *answers], stream, {"tools": FUNCTIONS})
 
     def _send(self, model: str, messages: list[Any], stream: bool, more: dict[str, Any]) -> Seen:
         seen = Seen()
@@ -70,7 +71,8 @@ class Adapter(Sdk):
             made = self.client.chat.complete(model=model, messages=messages, **more)
             message = made.choices[0].message
             pieces, seen.native = [message], message
-            seen.finish, seen.usage = made.choices[0].finish_reason, (made.usage.prompt_tokens, made.usage.completion_tokens)
+            seen.finish = made.choices[0].finish_reason
+            _count(seen, made.usage)
         else:
             pieces = []
             for event in self.client.chat.stream(model=model, messages=messages, **more):
@@ -78,7 +80,7 @@ class Adapter(Sdk):
                     pieces.append(choice.delta)
                     seen.finish = choice.finish_reason or seen.finish
                 if event.data.usage:
-                    seen.usage = (event.data.usage.prompt_tokens, event.data.usage.completion_tokens)
+                    _count(seen, event.data.usage)
         calls = []
         for piece in pieces:
             content = piece.content if isinstance(piece.content, list) else [piece.content] if piece.content else []
@@ -101,3 +103,9 @@ class Adapter(Sdk):
             content = [*([thought] if seen.thinking else []), *([{"type": "text", "text": seen.text}] if seen.text else [])]
             seen.native = {"role": "assistant", "content": content, "tool_calls": calls or None}
         return seen
+
+
+def _count(seen: Seen, usage: Any) -> None:
+    seen.usage = (usage.prompt_tokens, usage.completion_tokens)
+    details = getattr(usage, "prompt_tokens_details", None) or {}
+    seen.cached = details.get("cached_tokens") if isinstance(details, dict) else details.cached_tokens

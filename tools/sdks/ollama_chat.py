@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import ollama
-from seen import PERSON, PNG, WEATHER, Sdk, Seen
+from seen import PERSON, PNG, TOOLS, Sdk, Seen
 
-TOOLS = [{"type": "function", "function": WEATHER}]
+FUNCTIONS = [{"type": "function", "function": tool} for tool in TOOLS]
 
 
 def _status(*codes: int) -> Any:
@@ -19,6 +19,7 @@ class Adapter(Sdk):
     package = "ollama"
     lacks = {
         "signature": "the API signs no thinking",
+        "cached": "the API counts no cached tokens",
         **{f"choice-{mode}": "the API has no tool_choice" for mode in ("auto", "none", "required", "tool")},
     }
     finish = {"stop": "stop", "length": "length", "tool_calls": "stop"}
@@ -28,12 +29,13 @@ class Adapter(Sdk):
         "invalid_request": _status(400),
         "overloaded": _status(503),
         "not_found": _status(404),
+        "server": _status(500, 502),
     }
     midstream = ollama.ResponseError
 
-    def __init__(self, url: str, key: str = "any") -> None:
+    def __init__(self, url: str, key: str = "") -> None:
         super().__init__(url, key)
-        self.client = ollama.Client(host=url, headers={"Authorization": f"Bearer {key}"})
+        self.client = ollama.Client(host=url, headers={"Authorization": f"Bearer {self.key}"})
 
     def ask(
         self,
@@ -50,7 +52,7 @@ class Adapter(Sdk):
         message: dict[str, Any] = {"role": "user", "content": prompt}
         if image:
             message["images"] = [PNG]
-        more: dict[str, Any] = {"tools": TOOLS} if tools else {}
+        more: dict[str, Any] = {"tools": FUNCTIONS} if tools else {}
         if schema:
             more["format"] = PERSON
         if thinking:
@@ -59,7 +61,7 @@ class Adapter(Sdk):
 
     def again(self, model: str, prompt: str, seen: Seen, results: list[str], *, stream: bool = False) -> Seen:
         answers = [{"role": "tool", "tool_name": name, "content": result} for (_, name, _), result in zip(seen.calls, results)]
-        return self._send(model, [{"role": "user", "content": prompt}, seen.native, *answers], stream, {"tools": TOOLS})
+        return self._send(model, [{"role": "user", "content": prompt}, seen.native, *answers], stream, {"tools": FUNCTIONS})
 
     def _send(self, model: str, messages: list[Any], stream: bool, more: dict[str, Any]) -> Seen:
         answers = self.client.chat(model=model, messages=messages, stream=stream, **more)

@@ -6,7 +6,9 @@ import base64
 from typing import Any
 
 import openai
-from seen import PERSON, PNG, WEATHER, Sdk, Seen, parsed
+from seen import PERSON, PNG, TOOLS, WEATHER, Sdk, Seen, parsed
+
+FUNCTIONS = [{"type": "function", "function": tool} for tool in TOOLS]
 
 
 class Adapter(Sdk):
@@ -20,12 +22,13 @@ class Adapter(Sdk):
         "invalid_request": openai.BadRequestError,
         "overloaded": openai.InternalServerError,
         "not_found": openai.NotFoundError,
+        "server": openai.InternalServerError,
     }
     midstream = openai.APIError
 
-    def __init__(self, url: str, key: str = "any") -> None:
+    def __init__(self, url: str, key: str = "") -> None:
         super().__init__(url, key)
-        self.client = openai.OpenAI(base_url=url, api_key=key, max_retries=0)
+        self.client = openai.OpenAI(base_url=url, api_key=self.key, max_retries=0)
 
     def ask(
         self,
@@ -45,7 +48,7 @@ class Adapter(Sdk):
             content = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": uri}}]
         more: dict[str, Any] = {}
         if tools:
-            more["tools"] = [{"type": "function", "function": WEATHER}]
+            more["tools"] = FUNCTIONS
         if choice:
             more["tool_choice"] = {"type": "function", "function": {"name": WEATHER["name"]}} if choice == "tool" else choice
         if schema:
@@ -56,7 +59,7 @@ class Adapter(Sdk):
 
     def again(self, model: str, prompt: str, seen: Seen, results: list[str], *, stream: bool = False) -> Seen:
         answers = [{"role": "tool", "tool_call_id": id, "content": result} for (id, _, _), result in zip(seen.calls, results)]
-        more = {"tools": [{"type": "function", "function": WEATHER}]}
+        more = {"tools": FUNCTIONS}
         return self._send(model, [{"role": "user", "content": prompt}, seen.native, *answers], stream, more)
 
     def _send(self, model: str, messages: list[Any], stream: bool, more: dict[str, Any]) -> Seen:
@@ -79,6 +82,7 @@ class Adapter(Sdk):
             thinking=thoughts if stream else getattr(message, "reasoning_content", None) or "",
             calls=[(c.id, c.function.name, parsed(c.function.arguments)) for c in message.tool_calls or ()],
             usage=(made.usage.prompt_tokens, made.usage.completion_tokens),
+            cached=made.usage.prompt_tokens_details.cached_tokens if made.usage.prompt_tokens_details else None,
             finish=made.choices[0].finish_reason,
             native=message,
         )

@@ -7,9 +7,9 @@ from typing import Any
 
 import openai
 from openai_chat import Adapter as Chat
-from seen import PERSON, PNG, WEATHER, Sdk, Seen, parsed
+from seen import PERSON, PNG, TOOLS, WEATHER, Sdk, Seen, parsed
 
-TOOL = {"type": "function", "strict": False, **WEATHER}
+OFFERED = [{"type": "function", "strict": False, **tool} for tool in TOOLS]
 
 
 class Adapter(Sdk):
@@ -24,9 +24,9 @@ class Adapter(Sdk):
     raises = Chat.raises
     midstream = openai.APIError
 
-    def __init__(self, url: str, key: str = "any") -> None:
+    def __init__(self, url: str, key: str = "") -> None:
         super().__init__(url, key)
-        self.client = openai.OpenAI(base_url=url, api_key=key, max_retries=0)
+        self.client = openai.OpenAI(base_url=url, api_key=self.key, max_retries=0)
 
     def ask(
         self,
@@ -46,7 +46,7 @@ class Adapter(Sdk):
             content = [{"type": "input_text", "text": prompt}, {"type": "input_image", "image_url": uri, "detail": "auto"}]
         more: dict[str, Any] = {}
         if tools:
-            more["tools"] = [TOOL]
+            more["tools"] = OFFERED
         if choice:
             more["tool_choice"] = {"type": "function", "name": WEATHER["name"]} if choice == "tool" else choice
         if schema:
@@ -59,7 +59,7 @@ class Adapter(Sdk):
         answers = [
             {"type": "function_call_output", "call_id": id, "output": result} for (id, _, _), result in zip(seen.calls, results)
         ]
-        return self._send(model, [{"role": "user", "content": prompt}, *seen.native, *answers], stream, {"tools": [TOOL]})
+        return self._send(model, [{"role": "user", "content": prompt}, *seen.native, *answers], stream, {"tools": OFFERED})
 
     def _send(self, model: str, messages: list[Any], stream: bool, more: dict[str, Any]) -> Seen:
         if not stream:
@@ -80,6 +80,7 @@ class Adapter(Sdk):
             signature="".join(t.encrypted_content or "" for t in thoughts),
             calls=[(i.call_id, i.name, parsed(i.arguments)) for i in made.output if i.type == "function_call"],
             usage=(made.usage.input_tokens, made.usage.output_tokens),
+            cached=made.usage.input_tokens_details.cached_tokens if made.usage.input_tokens_details else None,
             finish=(made.status, made.incomplete_details.reason if made.incomplete_details else None),
             native=made.output,
         )

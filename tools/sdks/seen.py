@@ -9,7 +9,7 @@ from typing import Any
 
 #: a PNG of one red pixel
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==")
-#: the tool every adapter offers, in JSON-schema words
+#: the tools every adapter offers, in JSON-schema words; the first is the one that is called
 WEATHER: dict[str, Any] = {
     "name": "get_weather",
     "description": "The weather of a city.",
@@ -19,6 +19,12 @@ WEATHER: dict[str, Any] = {
         "required": ["city"],
     },
 }
+CLOCK: dict[str, Any] = {
+    "name": "get_time",
+    "description": "The time in a city.",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+TOOLS = (WEATHER, CLOCK)
 PERSON: dict[str, Any] = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
@@ -35,7 +41,8 @@ class Seen:
     thinking: str = ""
     signature: str = ""
     calls: list[tuple[str | None, str, dict[str, Any]]] = field(default_factory=list)  # id, name, arguments
-    usage: tuple[int | None, int | None] = (None, None)  # input and output tokens, as the SDK tells them
+    usage: tuple[int | None, int | None] = (None, None)  # all input and output tokens, added up as the API tells them
+    cached: int | None = None  # of the input
     finish: Any = None
     native: Any = None
 
@@ -57,11 +64,14 @@ class Sdk:
     #: kind of error -> exception class the library documents (with the status it must tell, where it tells one)
     raises: dict[str, Any] = {}
     midstream: Any = Exception  # what a failing stream raises
-    usage = (50, 30)  # as this API counts: with or without cached tokens, with or without reasoning
 
-    def __init__(self, url: str, key: str = "any") -> None:
+    #: case -> why the dialect behind a gateway has no such thing
+    behind: dict[str, str] = {}
+
+    def __init__(self, url: str, key: str = "") -> None:
+        """`key`: what a gateway asks for; without one the library gets one that means nothing."""
         self.url = url
-        self.key = key
+        self.key = key or "any"
 
     def ask(
         self,
