@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.serve.gateway.through import renamed
@@ -101,6 +101,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=5) | st.sampled_from(["models", '"model"']), JSON), st.text(max_size=8), st.booleans())
 def test_a_renamed_body_says_the_same_but_for_the_name(fields: dict[str, Any], name: str, ascii: bool) -> None:
     document = {**fields, "model": "old", "z": fields}
