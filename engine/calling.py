@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Caller"]
 
 UNSUPPORTED = ("warn", "error", "ignore")
-INTERRUPT = ("raise", "restart")
+INTERRUPT = ("raise", "restart", "continue")
 KEPT = 1024  # bound operations kept; callers with more distinct models than that pay for binding again
 _shared: dict[str, Catalog] = {}
 _shared_lock = threading.Lock()

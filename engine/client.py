@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.calling import INTERRUPT, Caller, _leaving
-from engine.errors import ConfigError, Error, UnsupportedError
+from engine.errors import ConfigError, Error
 from engine.faces import AsyncFace, Face, named
 from engine.leaving import passing
 from engine.several import AT_ONCE, SEVERAL, following, joined
@@ -32,13 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClient", "Client"]
 
 
-def _restart(fields: dict[str, Any]) -> bool:
+def _on_interrupt(fields: dict[str, Any]) -> str:
     choice = fields.pop("on_interrupt", None) or "raise"
-    if choice == "continue":
-        raise UnsupportedError("an interrupted stream cannot be continued; on_interrupt is raise or restart")
     if choice not in INTERRUPT:
         raise ConfigError(f"on_interrupt must be one of {', '.join(INTERRUPT)}")
-    return choice == "restart"
+    return str(choice)
 
 
 class Client(Caller):
@@ -209,10 +207,10 @@ class Client(Caller):
         raise problem
 
     def _stream(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Stream:
-        restart = _restart(fields)
+        choice = _on_interrupt(fields)
 
         def start() -> tuple[Any, Any]:
-            call, flow = self._flow(operation, model, named(operation, given, fields), True, restart)
+            call, flow = self._flow(operation, model, named(operation, given, fields), True, choice)
             return call, self._driver.stream(flow)
 
         return Stream(start)
@@ -380,10 +378,10 @@ class AsyncClient(Caller):
         raise problem
 
     def _stream(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> AsyncStream:
-        restart = _restart(fields)
+        choice = _on_interrupt(fields)
 
         def start() -> tuple[Any, Any]:
-            call, flow = self._flow(operation, model, named(operation, given, fields), True, restart)
+            call, flow = self._flow(operation, model, named(operation, given, fields), True, choice)
             return call, self._driver.stream(flow)
 
         return AsyncStream(start)

@@ -91,7 +91,8 @@ class Face:
         return job
 
     def stream(self, model: str, *given: Any, **fields: Any) -> Stream:
-        """The answer as it arrives. `on_interrupt="restart"` sends the request again when it breaks off after content."""
+        """The answer as it arrives. `on_interrupt="restart"` sends the request again when it breaks off after content,
+        `"continue"` lets a model that can go on where it ended, if there is only text."""
         return self._client._stream(self.name, model, *_said(self._client, self.name, given, fields))
 
     def explain(self, model: str, *given: Any, **fields: Any) -> Explanation:

@@ -65,9 +65,15 @@ class RoutingDesk(Desk):
             self._gate = Gate(limiter, budgets_of(budgets), self._ledger, self._billed, lambda: uuid4().hex)
 
     def _flow(
-        self, operation: str, model: Any, fields: dict[str, Any], stream: bool, restart: bool = False
-    ) -> tuple[Call | Run, Any]:
+        self, operation: str, model: Any, fields: dict[str, Any], stream: bool, on_interrupt: str = "raise"
+    ) -> tuple[Any, Any]:
         """What a call is known by when its error leaves, and its flow. The one way of plain models and of routes."""
+        if on_interrupt == "continue":
+            from engine.routing.continuing import Continuing
+
+            long = Continuing(self, operation, model, fields)
+            return long, long.flow()
+        restart = on_interrupt == "restart"
         tenant, tags, hints = fields.pop("tenant", None), fields.pop("tags", None), fields.pop("hints", None)
         if model.__class__ is str and model not in self._routes:
             limited = fields.get("timeout") is not None
@@ -144,11 +150,6 @@ class RoutingDesk(Desk):
         notes += [f"{target} is skipped: {why}" for target, why in decision.skipped.items()]
         target = next(t for t in route.every if t.model == decision.chosen)
         return target.model, {**plain, **({"dialect": target.dialect} if target.dialect else {})}, notes
-
-    def close_ledger(self) -> None:
-        """Close the ledger, if this client opened one."""
-        if self._ledger is not None:
-            self._ledger.close()
 
     # --- what a run asks for ----------------------------------------------------------------------------------------
 

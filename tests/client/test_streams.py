@@ -213,9 +213,8 @@ def test_r8_a_forgotten_stream_frees_its_connection(clock: FakeClock) -> None:
     asyncio.run(run())
 
 
-def test_on_interrupt_takes_two_words(clock: FakeClock) -> None:
+def test_on_interrupt_takes_three_words(clock: FakeClock) -> None:
     client = Client(catalog=FakeCatalog(), transport=httpx.MockTransport(Live([good("x")])), clock=clock)
     with pytest.raises(errors.ConfigError):
         client.chat.stream("acme/m1", "hi", on_interrupt="maybe")
-    with pytest.raises(errors.UnsupportedError):
-        client.chat.stream("acme/m1", "hi", on_interrupt="continue")
+    assert [client.chat.stream("acme/m1", "hi", on_interrupt=word) for word in ("raise", "restart", "continue")]
