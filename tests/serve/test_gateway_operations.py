@@ -101,6 +101,8 @@ def test_the_list_of_models_is_told_in_the_shape_of_every_wire() -> None:
     aliases = {"fast": "openai/e", "any-*": "openai/*"}
     assert [m["id"] for m in call("GET", "/v1/models", aliases=aliases).json()["data"]] == ["fast"]
     assert [m["name"] for m in call("GET", "/v1beta/models", aliases=aliases).json()["models"]] == ["models/fast"]
+    goog = call("GET", "/v1/models?pageSize=2", headers={"x-goog-api-key": "k"}, aliases=aliases)
+    assert [m["name"] for m in goog.json()["models"]] == ["models/fast"]  # its clients share the path with others
     assert [m["model"] for m in call("GET", "/api/tags", aliases=aliases).json()["models"]] == ["fast"]
     assert call("GET", "/anthropic-models/v1/models", aliases=aliases).json()["last_id"] == "fast"
     paths = call("GET", "/openapi.json").json()["paths"]

@@ -148,6 +148,8 @@ class Gateway:
         try:
             routes = self._routes or await self._prepared()
             place = routes.find(intake.method, intake.path, intake.query)
+            if place is None and intake.method == "GET" and intake.path == PATH:
+                place = routes.lister(intake.headers, intake.query)
             if self.draining:
                 raise Refused("unavailable", "this gateway is stopping", retry_after=1)
             proof = self._admit(intake, place)

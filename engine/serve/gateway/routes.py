@@ -43,6 +43,14 @@ class Routes:
                 self._found[method, path] = place
         return place
 
+    def lister(self, headers: Mapping[str, str], query: Mapping[str, Any]) -> Place | None:
+        """The wire of a list asked for at the path several wires share, if only its clients put their key there; else None."""
+        if "authorization" in headers or "x-api-key" in headers:
+            return None
+        lists = (served for served, _ in self._roots if served.operation == "list_models")
+        found = next((served for served in lists if served.key(headers, query)), None)
+        return Place(found, {}) if found is not None else None
+
     def _search(self, method: str, path: str, query: Mapping[str, Any]) -> Place | None:
         for served, base in self._roots if path != PATH else ():
             bound = _bound(served, method, path, base, query)
