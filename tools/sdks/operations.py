@@ -28,7 +28,7 @@ def calls(origin: str) -> dict[str, Callable[[], Any]]:
 
     gpt = openai.OpenAI(api_key="k", base_url=f"{origin}/v1", max_retries=0)
     claude = anthropic.Anthropic(api_key="k", base_url=origin, max_retries=0)
-    gemini = genai.Client(api_key="k", http_options=types.HttpOptions(base_url=origin, api_version="v1beta"))
+    gemini = genai.Client(api_key="k", http_options=types.HttpOptions(base_url=origin))
     command, local = cohere.ClientV2(api_key="k", base_url=origin), ollama.Client(host=origin)
     purpose = types.EmbedContentConfig(task_type="RETRIEVAL_QUERY")
     tool: Any = {"name": "f", "input_schema": {"type": "object"}}
