@@ -69,6 +69,8 @@ class _Target:
             *({**operation.secrets, **extra} for extra in settings.keys),
         ]
         base_url = str(operation.values.get("base_url", ""))
+        if len(provider.healths) >= KEPT:
+            provider.healths.clear()
         self.bucket = provider.buckets.setdefault(base_url, Bucket())
         self.health = provider.healths.setdefault((base_url, operation.model), Health(clock.random))
         self.refusal = several_exchanges(operation)

@@ -15,9 +15,9 @@ TASKS = ("vision", "long_context", "code", "math", "creative", "chat")
 LONG = 30_000  # tokens from which a request is about its length
 _MEDIA = {"image": "vision", "audio": "audio_in", "video": "video_in", "document": "documents"}
 _CODE = re.compile(
-    r"```|\b(def|class|function|import|return|const|var|let|async|await|SELECT|INSERT|printf|stdout|regex|refactor|compile[rd]?"
-    r"|traceback|exception|unit tests?|pull request|bug|javascript|typescript|python|java|rust|golang|sql|html|css|bash|code)\b"
-    r"|[{};]\s*$|=>|::|</\w+>|\w+\(\w*\)",
+    r"```|\b(def|const|elif|async|await|printf|stdout|SELECT|INSERT)\b|[{};]\s*$|=>|::|</\w+>|\w+\(\w*\)"
+    r"|(?i:\b(functions?|classes|regex|refactor|compiles?|compiler|traceback|exceptions?|unit tests?|pull request|bugs?"
+    r"|javascript|typescript|python|java|rust|golang|sql|html|css|bash|code|script|api|json|yaml)\b)",
     re.MULTILINE,
 )
 _MATH = re.compile(
