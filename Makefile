@@ -8,7 +8,7 @@ SDKS   := .venv-sdks
 SHARED ?= ../shared
 JOBS   ?= 2
 
-.PHONY: demo test check format replay wire faults laws pairs sdk-matrix docs bench bench-gateway soak clean
+.PHONY: demo test check format replay wire faults laws properties pairs sdk-matrix docs bench bench-gateway soak clean
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -59,6 +59,10 @@ wire: $(SDKS)/.ready
 ROUNDS ?= 100
 faults: $(VENV)/.test
 	$(BIN)/python tools/faults.py --shared $(SHARED) --rounds $(ROUNDS)
+
+# every property on all its random examples; `make test` tries a quarter of them
+properties: $(VENV)/.test
+	LLMKIT_ALL_EXAMPLES=1 $(BIN)/python -m pytest -n $(JOBS) tests/spec tests/expr tests/call
 
 # the four laws of both directions on every served conversation: COUNT random checks of each law, spread over them
 COUNT ?= 100000

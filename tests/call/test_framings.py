@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from engine import errors
 from engine.call.decode import FRAMINGS, DecodeLimits, Frame, decoder
 from tests.call.wires import TEXT, cut
+from tests.samples import sampled
 
 LIMITS = DecodeLimits()
 SMALL = DecodeLimits(line=1000, event=2000)
@@ -192,7 +193,7 @@ def test_frames_may_be_pieces_of_an_inner_stream() -> None:
 
 
 @pytest.mark.parametrize("framing", sorted(FRAMINGS))
-@settings(max_examples=60)
+@settings(max_examples=sampled(60))
 @given(pieces=st.lists(st.binary(max_size=40), max_size=6))
 def test_random_bytes_never_raise_anything_foreign(framing: str, pieces: list[bytes]) -> None:
     """E1."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from engine.call.normalize import names, normalize
 from engine.errors import Error
 from engine.vocabulary import REQUESTS
+from tests.samples import sampled
 from tests.shared_data import shared
 
 #: keys whose text a provider must get to see
@@ -148,7 +149,7 @@ MESSAGES = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=sampled(400), deadline=None)
 @given(MESSAGES, st.dictionaries(st.sampled_from(sorted(names("chat") - {"messages"})), JUNK, max_size=3))
 def test_garbage_in_chats_gives_our_errors_only(messages: Any, fields: dict[str, Any]) -> None:
     try:
@@ -158,7 +159,7 @@ def test_garbage_in_chats_gives_our_errors_only(messages: Any, fields: dict[str,
     assert all("plain" in m or m.get("type") == "native" for m in canonical["messages"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=sampled(300), deadline=None)
 @given(st.data())
 def test_garbage_in_other_operations_gives_our_errors_only(data: st.DataObject) -> None:
     operation = data.draw(st.sampled_from(sorted(set(REQUESTS) - {"chat"})))
@@ -200,7 +201,7 @@ GOOD = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=sampled(300), deadline=None)
 @given(GOOD)
 def test_laws_of_good_conversations(messages: list[dict[str, Any]]) -> None:
     before = copy.deepcopy(messages)

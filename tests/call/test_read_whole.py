@@ -15,6 +15,7 @@ from engine.call.read import read_value, read_whole
 from engine.plan import Call, Errors, OperationPlan
 from engine.types import Report, Response
 from tests.call.wires import CHAT, TEXT, chat_stream, items, make, path, sse
+from tests.samples import sampled
 
 GOOD = {
     "id": "r",
@@ -203,7 +204,7 @@ def test_the_value_of_a_call() -> None:
         read_value(call, CHAT, 401, {}, b"")
 
 
-@settings(max_examples=200)
+@settings(max_examples=sampled(200))
 @given(
     st.sampled_from(["json", "jsonl", "text", "binary", "http"]),
     st.sampled_from([200, 204, 400, 429, 503]),

@@ -16,6 +16,7 @@ from engine.plan import Errors, OperationPlan, Stream
 from engine.types import Event, Response
 from tests.call.test_framings import message
 from tests.call.wires import BLOCKS, CHAT, TEXT, blocks_stream, call_chunk, chat_map, chat_stream, chunk, cut, make, path, sse
+from tests.samples import sampled
 
 GOOD = sse(*chat_stream(), done=True)
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "UPSTREAM-MSG"}}
@@ -70,7 +71,7 @@ def test_a_stream_ends_in_a_response() -> None:
     assert (response.request_id, response.completeness, response.provider) == ("q1", "complete", "acme")
 
 
-@settings(max_examples=60)
+@settings(max_examples=sampled(60))
 @given(st.lists(st.integers(0, 5000), max_size=20))
 def test_events_do_not_depend_on_the_cuts(at: list[int]) -> None:
     """T1."""
@@ -79,7 +80,7 @@ def test_events_do_not_depend_on_the_cuts(at: list[int]) -> None:
     assert pieces == whole
 
 
-@settings(max_examples=60)
+@settings(max_examples=sampled(60))
 @given(st.lists(st.integers(0, 5000), max_size=20))
 def test_events_with_names_do_not_depend_on_the_cuts(at: list[int]) -> None:
     data = b"\xef\xbb\xbf" + sse(*BLOCK_EVENTS, named=True, end=b"\r\n")

@@ -15,6 +15,7 @@ from engine.call.reader import Reader
 from engine.plan import OperationPlan, Stream
 from tests.call.test_reader import BLOCK_EVENTS, failed, ok, run, said
 from tests.call.wires import BLOCKS, CHAT, TEXT, chat_map, chat_stream, chunk, make, sse
+from tests.samples import sampled
 
 WHOLE = {"id": "r", "choices": [{"message": {"content": TEXT}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}}
 
@@ -112,7 +113,7 @@ PIECES = st.binary(max_size=30) | st.sampled_from(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=sampled(150))
 @given(st.sampled_from(PLANS), st.lists(PIECES, max_size=10))
 def test_random_bytes_never_raise_anything_foreign(plan: OperationPlan, pieces: list[bytes]) -> None:
     """E1: `feed` and `end` raise nothing, `close` only ours."""
@@ -161,7 +162,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=sampled(150))
 @given(st.lists(JSON, max_size=5))
 def test_any_documents_never_raise_anything_foreign(documents: list[Any]) -> None:
     for plan in (CHAT, BLOCKS):

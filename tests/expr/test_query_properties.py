@@ -17,6 +17,7 @@ from engine.expr.function import Unit
 from engine.expr.query import LENGTH, PathError, Queries, QueryError, compile_query, parse
 from engine.spec.node import Node
 from engine.spec.problem import Problems
+from tests.samples import sampled
 
 NAMES = st.sampled_from(["a", "b", "c"])
 SCALARS = st.sampled_from([None, True, False, 0, 1, 2, -1, 1.5, "", "a", "b", "abc", "2", "[1]"])
@@ -68,7 +69,7 @@ def text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=sampled(400), deadline=None)
 @given(PATHS, DOCUMENTS)
 @example("!a[?b]", {"a": []})
 @example("a.b || a.c", {"a": {"c": 0}})
@@ -102,7 +103,7 @@ def _differs_from_the_standard(path: str) -> bool:
     return any(word in path for word in ("==", "!=", "contains", "merge"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=sampled(300), deadline=None)
 @given(PATHS, DOCUMENTS)
 def test_paths_of_a_spec_never_fail(path: str, document: Any) -> None:
     """RELIABILITY M3: where the standard has an error, a spec's path gives nothing; where it has none, the same."""
@@ -118,7 +119,7 @@ def test_paths_of_a_spec_never_fail(path: str, document: Any) -> None:
     assert text(query(document)) == text(wanted)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=sampled(300), deadline=None)
 @given(st.text(alphabet="ab.[]*?@&|!<>=(){}:,'\"`\\0123-_ \n\té\x00", max_size=40) | st.text(max_size=30))
 def test_any_text_is_a_path_or_a_path_error(path: str) -> None:
     with contextlib.suppress(PathError):

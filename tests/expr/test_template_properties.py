@@ -13,6 +13,7 @@ from engine.errors import Error
 from engine.spec.node import node_of
 from engine.types import Report
 from tests.expr.templating import FREE, Spec, chat
+from tests.samples import sampled
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8)
 WORDS = st.sampled_from(
@@ -98,7 +99,7 @@ def test_the_spec_of_this_module_has_no_problems():
     assert not SPEC.problems
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=sampled(400), deadline=None, suppress_health_check=list(HealthCheck))
 @given(REQUEST)
 def test_any_request_gives_a_value_or_a_typed_error_and_stays_as_it_was(request_):
     before = copy.deepcopy(request_)
@@ -118,7 +119,7 @@ def test_any_request_gives_a_value_or_a_typed_error_and_stays_as_it_was(request_
     assert set(context) == names
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=sampled(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(REQUEST)
 def test_rendering_twice_gives_the_same(request_):
     def once() -> Any:
@@ -139,7 +140,7 @@ EXPRESSION_WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=sampled(500), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(EXPRESSION_WORDS, min_size=1, max_size=8), DATA, DATA)
 def test_any_expression_is_a_problem_or_a_value_or_a_typed_error(words, a, b):
     spec = Spec(node_of({"t": {"v": "{{ " + " ".join(words) + " }}", "w": "x{{ " + "".join(words) + " }}"}}))
@@ -164,7 +165,7 @@ TEMPLATES = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=sampled(500), deadline=None, suppress_health_check=list(HealthCheck))
 @given(TEMPLATES, DATA, st.lists(DATA, max_size=3))
 def test_any_template_is_a_problem_or_a_value_or_a_typed_error(template, a, items):
     spec = Spec(node_of({"t": template}), FREE)
@@ -196,7 +197,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=sampled(300), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.dictionaries(
         st.sampled_from(["type", "properties", "$ref", "$defs", "anyOf", "items", "const", "enum", "required"]), JSON, max_size=5

@@ -26,6 +26,7 @@ from engine.spec.load import load
 from engine.spec.node import Mark, Node, node_of
 from engine.spec.pattern import PatternError, compile_pattern, glob_matches
 from engine.spec.problem import Problems
+from tests.samples import sampled
 
 
 class Files:
@@ -115,7 +116,7 @@ def reference(base: Any, patch: Any) -> Any:
     return out
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=sampled(200), deadline=None)
 @given(_MAPS, _MAPS)
 def test_merging_is_a_merge_patch_and_changes_nothing_it_was_given(base: Any, patch: Any) -> None:
     a, b = node_of(base), node_of(patch)
@@ -343,7 +344,7 @@ def test_patterns_that_may_explode_are_refused(pattern: str) -> None:
         compile_pattern(pattern)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=sampled(200), deadline=None)
 @given(st.text("ab()[]{}*+?|\\^-.,:P<>=1!", max_size=30))
 def test_no_pattern_raises_anything_else(text: str) -> None:
     for attempt in (lambda: compile_pattern(text), lambda: glob_matches(text, "abab")):

@@ -13,6 +13,7 @@ from engine.spec.load import DATA_LIMIT, load
 from engine.spec.node import Node
 from engine.spec.problem import Problems
 from engine.spec.scan import too_deep
+from tests.samples import sampled
 
 
 def read(text: str | bytes, **options: int) -> tuple[Node | None, Problems]:
@@ -197,7 +198,7 @@ def test_a_byte_order_mark_is_no_content() -> None:
     assert not problems and node is not None and node.plain() == {"a": 1}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=sampled(150), deadline=None)
 @given(st.text(alphabet="ab:{}[]-?|>&*!%@`'\"#,~<= \n\t0123456789.\\u\x85é\u2028", max_size=80))
 def test_no_text_raises(text: str) -> None:
     """Never a foreign exception; a file without findings has a tree."""
@@ -207,7 +208,7 @@ def test_no_text_raises(text: str) -> None:
         node.plain()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=sampled(100), deadline=None)
 @given(st.binary(max_size=60))
 def test_no_bytes_raise(data: bytes) -> None:
     node, problems = read(data)
@@ -223,7 +224,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=sampled(80), deadline=None)
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=3), _JSON, min_size=1, max_size=4))
 def test_json_is_read_as_json(value: object) -> None:
     import json

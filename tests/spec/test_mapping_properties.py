@@ -15,6 +15,7 @@ from engine.errors import LimitError
 from engine.spec.compile.mapping import LOOPS
 from engine.vocabulary import OUTPUTS
 from tests.expr.test_query_properties import DOCUMENTS, PATHS
+from tests.samples import sampled
 from tests.spec.test_mapping import compiled
 
 CHAT = """
@@ -65,13 +66,13 @@ def emit(kind: str, choice: int, fields: dict[str, Any]) -> None:
     assert any(value is not None for value in fields.values())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=sampled(400), deadline=None)
 @given(ANYTHING, st.sampled_from(MAPS))
 def test_any_document_is_read(document: Any, map_: Any) -> None:
     map_(document, emit, None, lambda name: None)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=sampled(200), deadline=None)
 @given(st.lists(PATHS, min_size=4, max_size=4), DOCUMENTS)
 def test_any_path_may_stand_anywhere(paths: list[str], document: Any) -> None:
     source, when, text, choice = paths

@@ -20,6 +20,7 @@ from engine.spec.node import Mark, Node, node_of
 from engine.spec.problem import Problem, Problems, nearest
 from engine.spec.report import counts, distinct, format_problems
 from engine.spec.validate import KINDS, SCHEMAS, validate
+from tests.samples import sampled
 from tests.shared_data import SHARED, shared
 
 FILES = sorted(SCHEMAS.glob("*.schema.json"))
@@ -197,7 +198,7 @@ _TREES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=sampled(100), deadline=None)
 @given(_TREES)
 def test_the_fast_walk_finds_what_the_schema_finds(tree: Any) -> None:
     from jsonschema import Draft202012Validator
@@ -239,7 +240,7 @@ _ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=sampled(150), deadline=None)
 @given(_ANYTHING, st.sampled_from(KINDS))
 def test_no_value_raises_and_findings_are_sorted(value: Any, kind: str) -> None:
     found = checked(value, kind)
