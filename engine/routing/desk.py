@@ -55,7 +55,7 @@ class RoutingDesk(Desk):
             from engine.ledger.opening import opened
 
             self._ledger = opened(ledger)
-        if rates is not None or budgets is not None:
+        if rates is not None or self._ledger is not None:
             from uuid import uuid4
 
             from engine.ledger.budget import budgets_of

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.call.step import Flow, Wait
-from engine.errors import UnavailableError
+from engine.errors import Error, UnavailableError
 
 if TYPE_CHECKING:
     from engine.call.flow import Call
@@ -74,7 +74,7 @@ def guarded(gate: Gate | None, call: Call, work: Flow, account: Account, alone: 
         raise UnavailableError(f"{attempts.target} is left alone for a while: it failed too often")
     ticket: Ticket | None = None
     reserved: Reserved | None = None
-    settled = False
+    kind = "cancelled"
     try:
         if gate is not None and gate.limiter is not None:
             from engine.routing.held import ticket_for, turn
@@ -88,19 +88,28 @@ def guarded(gate: Gate | None, call: Call, work: Flow, account: Account, alone: 
             reserved = Reserved(gate, call, account)
             yield from reserved.take()
         response = yield from work
-        settled = True
-        if ticket is not None and gate is not None and gate.limiter is not None:
+        kind = "ok"
+        if ticket is not None:
             used = (response.usage.input_tokens or 0) + (response.usage.output_tokens or 0)
-            gate.limiter.settle(ticket, clock.monotonic(), used or None)
-        if reserved is not None:
-            yield from reserved.settling(response.cost)
+            ticket.limiter.settle(ticket, clock.monotonic(), used or None)
+        if gate is not None and gate.ledger is not None:
+            from engine.routing.held import booking
+
+            yield from booking(gate.ledger, reserved, call, account, response)
         return response
+    except Error as error:
+        kind = error.kind
+        raise
     finally:
         health.leave(probing)
-        if ticket is not None and gate is not None and gate.limiter is not None:
-            gate.limiter.settle(ticket, clock.monotonic(), None if settled or attempts.possibly_billed else 0)
-        if reserved is not None:
-            reserved.settle(reserved.amount if settled else reserved.actual(None))  # without effect where it was settled
+        if ticket is not None:
+            ticket.limiter.settle(ticket, clock.monotonic(), None if attempts.possibly_billed else 0)
+        if gate is not None and gate.ledger is not None and kind != "ok":
+            from engine.routing.held import booked
+
+            booked(gate.ledger, reserved, call, account, kind)
+        elif reserved is not None:
+            reserved.settle(reserved.amount)  # without effect where it was settled
 
 
 def _patience(call: Call) -> Flow:

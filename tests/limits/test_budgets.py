@@ -167,3 +167,18 @@ def test_the_ledger_survives_threads_and_a_torn_process(tmp_path: Path) -> None:
     again = SqliteLedger(path)  # the first never settles: its reservation goes on counting
     assert again.spent("d") == (0, 10)
     assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_the_ledger_has_a_row_for_every_call_and_no_prompt_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "calls.sqlite"
+    with Several(groq="u_503_always") as several, several.client(ledger=path, prices=PRICES, attempts=1) as client:
+        client.chat(engine.Route([A, B], name="smart"), "a secret prompt", tenant="acme", tags={"team": "search"})
+        client.chat(B, "a secret prompt")
+        with client.chat.stream(B, "a secret prompt") as stream:
+            next(stream)
+        rows = client._ledger.calls()
+    assert [(row["provider"], row["kind"], row["route"]) for row in rows] == [
+        ("groq", "overloaded", "smart"), ("openai", "ok", "smart"), ("openai", "ok", None), ("openai", "cancelled", None),
+    ]  # fmt: skip
+    assert rows[1]["cost"] and rows[1]["tenant"] == "acme" and rows[1]["tags"] == '["team:search"]' and rows[1]["attempts"] == 1
+    assert rows[2]["input_tokens"] and rows[2]["seconds"] > 0 and b"secret" not in path.read_bytes()
