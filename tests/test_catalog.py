@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import statistics
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from engine.catalog import BUILTIN, Catalog
-from engine.check import Findings, check
+from engine.check import check
 from engine.examples.cases import dialect_examples
 
 DIALECTS = sorted(p.stem for p in (BUILTIN / "dialects").glob("*.yaml") if not p.name.endswith(".examples.yaml"))
 PROVIDERS = sorted(p.stem for p in (BUILTIN / "providers").glob("*.yaml") if not p.name.endswith(".examples.yaml"))
 #: one switch for all tools cannot say which tool was strict: read backwards it stays an extra of its dialect
 KNOWN = {("one-way", "cohere-v2")}
-
-
-@pytest.fixture(scope="module")
-def findings() -> Findings:
-    return check(Catalog())
 
 
 def lines(kind: str, id: str) -> int:
@@ -31,22 +30,30 @@ def lines(kind: str, id: str) -> int:
     return count
 
 
-def test_the_whole_catalog_is_good(findings: Findings) -> None:
+def test_the_whole_catalog_is_good_and_checked_quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most 5 s cold and 2 s warm of processor time on one quiet core, three times that on a busy machine.
+
+    One test, so that the catalog is checked once in a run, whatever the number of processes.
+    """
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    catalog, start = Catalog(), time.process_time()
+    findings = check(catalog, cache=tmp_path / "llmkit" / "check")
+    assert time.process_time() - start < 15.0
     assert not findings.errors, "\n".join(str(p) for p in findings.problems if p.severity == "error")
     unexpected = [p for p in findings.problems if (p.rule, Path(p.mark.file).stem) not in KNOWN]
     assert not unexpected, "\n".join(map(str, unexpected))
-
-
-def test_every_provider_ran_examples(findings: Findings) -> None:
     ran = {r.provider for r in findings.results if r.passed}
-    catalog = Catalog()
     assert not {id for id in PROVIDERS if catalog.plan(id).operations} - ran
-
-
-def test_what_is_skipped_is_skipped_for_a_reason(findings: Findings) -> None:
-    """Inherited examples that a provider cannot run need a capability it lacks, or stand in its `skip_examples`."""
+    # inherited examples that a provider cannot run need a capability it lacks, or stand in its `skip_examples`
     reasons = {r.skipped for r in findings.results if r.skipped}
     assert all(reason.startswith("needs ") or len(reason) > 12 for reason in reasons)
+    code = "import sys, time; from engine.cli import main; c = main(['check']); print(time.process_time()); sys.exit(c)"
+    environment = {**os.environ, "PYTHONPATH": str(BUILTIN.parent)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    *_, summary, seconds = done.stdout.splitlines()
+    assert "no errors" in summary
+    assert float(seconds) < 6.0
 
 
 @pytest.mark.parametrize("id", DIALECTS)
