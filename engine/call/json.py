@@ -21,7 +21,8 @@ DEPTH = 64  # levels of mappings and lists
 DIGITS = 64  # characters of a number
 _REMEMBERED = 1 << 15  # bytes of the longest value that `finite` remembers
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, so that a text that never ends is read once; such a text is no JSON, its rest is left to the parser.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?', re.DOTALL)
 _NUMBER = re.compile(rb"[0-9]{%d}" % (DIGITS + 1))
 _TO_ZERO = bytes(48 if 48 <= i < 58 else i for i in range(256))
 _RUN = b"0" * (DIGITS + 1)

@@ -85,7 +85,7 @@ def test_finish_and_usage_are_added() -> None:
         ("finish", "tool_calls"),
         ("usage", None),
     ]
-    assert events([{"say": ["abcdefgh", {"error": {"kind": "overloaded"}}, "never"]}])[-1]["kind"] == "overloaded"
+    assert events([{"say": ["abcdefgh", {"error": {"kind": "overloaded"}}, "never"]}])[-1]["error_kind"] == "overloaded"
 
 
 def test_speed_and_errors_and_keys() -> None:

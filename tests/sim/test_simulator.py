@@ -123,7 +123,7 @@ def test_urls_are_told_for_providers_and_dialects(sim: Simulator) -> None:
     ]  # fmt: skip
     with pytest.raises(errors.NotFoundError, match="did you mean `groq`"):
         sim.url("grok")
-    assert set(sim.dialects) == set(TARGETS)
+    assert set(TARGETS) <= set(sim.dialects)
 
 
 @pytest.mark.parametrize(
