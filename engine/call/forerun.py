@@ -27,7 +27,7 @@ POLL_EVERY = 1.0  # seconds between the tries of a call with `until`
 _VAGUE = ("application/octet-stream", "binary/octet-stream")
 
 
-def needs_forerun(plan: OperationPlan, context: Mapping[str, Any]) -> bool:
+def needs_forerun(plan: OperationPlan, context: dict[str, Any]) -> bool:
     """Whether a plain rendering lacks something that only further exchanges can give."""
     if any(step.when is None or step.when(context) for _, step in _main(plan, context).before):
         return True
