@@ -31,14 +31,14 @@ def lines(kind: str, id: str) -> int:
 
 
 def test_the_whole_catalog_is_good_and_checked_quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At most 5 s cold and 2 s warm of processor time on one quiet core, three times that on a busy machine.
+    """Guards what docs/performance.md says of the whole catalog (9 s cold, 2 s warm, of one quiet core) against growing by times.
 
     One test, so that the catalog is checked once in a run, whatever the number of processes.
     """
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     catalog, start = Catalog(), time.process_time()
     findings = check(catalog, cache=tmp_path / "llmkit" / "check")
-    assert time.process_time() - start < 15.0
+    assert time.process_time() - start < 40.0  # in a process that has run other tests, on a busy machine
     assert not findings.errors, "\n".join(str(p) for p in findings.problems if p.severity == "error")
     unexpected = [p for p in findings.problems if (p.rule, Path(p.mark.file).stem) not in KNOWN]
     assert not unexpected, "\n".join(map(str, unexpected))

@@ -140,7 +140,7 @@ def test_an_answer_returns_whole_in_the_next_request(dialect: str) -> None:
     own, provider, _ = replay.DIALECTS[dialect]
     target = f"{provider}:responses/m" if own == "openai-responses" else f"{provider}/m"
     operation = given_operation(Catalog(), target, "chat")
-    lost = {}
+    lost: dict[str, Any] = {}
     for case, answer in _answers(dialect, 3):
         missing = _missing(answer, operation.render(messages=_conversation(answer), max_tokens=100), same=True)
         if missing:

@@ -99,10 +99,15 @@ def _check_part(plan: OperationPlan, part: Mapping[str, Any], report: Report, wh
     elif kind == "thinking":
         if "thinking" not in plan.part_reads and "thinking_parts" not in plan.part_reads:
             _once(report, "thinking of earlier turns was dropped: it has no place in this request")
+    elif kind == "tool_call" and not part.get("server"):
+        if not _CALLED.intersection(plan.part_reads):
+            _once(report, "calls of tools in the history were dropped: they have no place in this request")
     elif kind in MEDIA_TYPES:
         raise UnsupportedError(f"{plan.provider} cannot express {_article(kind)} {kind} part{where}")
 
 
+#: one of these is read by every template that writes a call
+_CALLED = frozenset(("tool_calls", "arguments", "arguments_json"))
 #: where the content of a part lies -> the fields that templates say it with
 _SAID_WITH = {"data": ("data", "uri", "bytes"), "url": ("url", "uri"), "file": ("file_id",)}
 

@@ -89,7 +89,7 @@ def _parse(text: str) -> Any:
     from jmespath.parser import Parser
 
     try:
-        return Parser()._do_parse(text).parsed
+        return Parser().parse(text).parsed
     except IncompleteExpressionError:
         raise PathError("incomplete expression", len(text)) from None
     except LexerError as error:

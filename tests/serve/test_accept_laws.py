@@ -1,6 +1,6 @@
 """Whatever comes, accepting gives fields, and rendering them fails with the engine's own errors only (RELIABILITY E1).
 
-That a request is accepted as what it was is a law (test_laws).
+That a request is accepted as what it was is a law (test_served_laws).
 """
 
 from __future__ import annotations

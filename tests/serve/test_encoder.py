@@ -1,4 +1,4 @@
-"""How a stream is served: order, blocks, failures; that it folds to what its events fold to is a law (test_laws)."""
+"""How a stream is served: order, blocks, failures; that it folds to what its events fold to is a law (test_served_laws)."""
 
 from __future__ import annotations
 

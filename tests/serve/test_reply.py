@@ -1,4 +1,4 @@
-"""What a served reply says, and what it cannot say; that it reads as the answer it was written from is a law (test_laws)."""
+"""What a served reply says, and what it cannot say; that it reads as the answer it was written from is a law (test_served_laws)."""
 
 from __future__ import annotations
 
