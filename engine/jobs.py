@@ -27,14 +27,22 @@ __all__ = ["AsyncJob", "Job", "begin"]
 #: what a record keeps of the job itself
 _KEPT = ("id", "submit", "last", "state", "progress")
 _PLAIN = (str, int, float, bool)
+_SHORT = 2048  # characters of a text that a record keeps of a part: its address, not its content
 
 
 def begin(call: Call, operation: str, model: str) -> dict[str, Any]:
     """The record of a job that is about to be submitted: what is needed to follow it from anywhere."""
     context = call.context or {}
     reads = call.operation.plan.reads
-    request = {k: v for k, v in context.items() if k in reads and k[:1] != "$" and isinstance(v, _PLAIN)}
+    request = {k: kept for k, v in context.items() if k in reads and k[:1] != "$" and (kept := _small(v)) is not None}
     return {"operation": operation, "model": model, "request": request, **dict.fromkeys(_KEPT)}
+
+
+def _small(value: Any) -> Any:
+    """What of a field a record keeps: plain values, and of a sound or picture what is short; None for the rest."""
+    if isinstance(value, Mapping):
+        return {k: v for k, v in value.items() if isinstance(v, _PLAIN) and (not isinstance(v, str) or len(v) <= _SHORT)}
+    return value if isinstance(value, _PLAIN) else None
 
 
 def followed(client: Any, call: Call, model: str, limited: bool) -> JobCall:
@@ -150,14 +158,12 @@ class _Handle:
 
     def _submitting(self) -> Flow:
         """Only the submission: the record then has the job's id."""
-        from engine.call.job import Ask, course
+        from engine.call.job import Ask, ask, course
 
         call = self._call
         steps = course(call.operation, call.context or {}, self.record, call.told, call.clock.random)
         first = next(steps)
         assert isinstance(first, Ask)
-        from engine.call.job import ask
-
         document, _ = yield from ask(call, first)
         try:
             steps.send(document)

@@ -157,3 +157,21 @@ def test_what_is_no_job_or_no_record_is_refused(spec: str) -> None:
         made.job({"id": "j1"})
     with pytest.raises(errors.UnsupportedError, match="no job"):
         made.job({"id": "j1", "model": "openai/gpt-4.1-mini", "operation": "chat"})
+
+
+def test_a_record_keeps_that_there_was_a_picture_not_the_picture() -> None:
+    """Where a job is asked about may hang on what was submitted."""
+    seen: list[str] = []
+
+    def kling(request: httpx.Request) -> httpx.Response:
+        seen.append(f"{request.method} {request.url.path}")
+        state = "submitted" if request.method == "POST" else "succeed"
+        data = {"task_id": "t1", "task_status": state, "task_result": {"videos": [{"url": "https://example.com/v.mp4"}]}}
+        return httpx.Response(200, json={"code": 0, "data": data})
+
+    settings: dict[str, Any] = {"transport": httpx.MockTransport(kling), "providers": {"kling": {"api_key": "k"}}}
+    png = b"\x89PNG\r\n\x1a\n" + b"0" * 9000
+    record = json.loads(json.dumps(Client(**settings).video.submit("kling/kling-v2-6", "It turns.", image=png).record))
+    assert len(json.dumps(record)) < 2000
+    assert Client(**settings).job(record).wait().outputs[0].url == "https://example.com/v.mp4"
+    assert seen == ["POST /v1/videos/image2video", "GET /v1/videos/image2video/t1"]
