@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from engine.expr.template.filters import ident
+
 _EMPTY: tuple[Any, ...] = (None, [], {}, "")
 _RENAMED = {
     "max_completion_tokens": "max_tokens",
@@ -160,6 +162,9 @@ def _conversation(given: Any, body: dict[str, Any], dialect: str) -> Any:
             item = dict(item)
             if item.get("role") == "tool" and item.get("name") == called.get(item.get("tool_call_id"), ""):
                 item.pop("name", None)  # the name its call has already
+            if item.get("type") == "reasoning" and item.get("encrypted_content"):
+                # the id that is made of the content where a client had none says no more than its absence
+                item.setdefault("id", "rs_" + str(ident([1 << 30], item["encrypted_content"], 40)))
             if item.get("type") == "message" or (dialect == "gemini" and "role" not in item):
                 item.pop("type", None)
                 item.setdefault("role", "user")
