@@ -55,6 +55,10 @@ def grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 PATHS = st.recursive(NAMES | st.just("@") | LITERALS, grow, max_leaves=8)
 
 
+class Unspecified(Exception):
+    """What the library does where the standard says nothing."""
+
+
 def standard(path: str, document: Any) -> Any:
     """What the library gives; QueryError where the standard has invalid-type."""
     try:
@@ -62,7 +66,7 @@ def standard(path: str, document: Any) -> Any:
     except JMESPathError as error:
         raise QueryError(str(error)) from None
     except (TypeError, ValueError):  # the library orders what has no order, and merges what is no object
-        raise NotImplementedError from None
+        raise Unspecified from None
 
 
 def text(value: Any) -> str:
@@ -86,7 +90,7 @@ def test_agrees_with_the_library(path: str, document: Any) -> None:
         wanted: Any = text(standard(path, document))
     except QueryError:
         wanted = QueryError
-    except NotImplementedError:
+    except Unspecified:
         return
     try:
         found: Any = text(query(document))
