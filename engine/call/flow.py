@@ -22,7 +22,7 @@ from engine.reliability.deadline import Clock, Timer
 from engine.secret import reveal
 from engine.types import Event, HttpRequest, Response
 
-__all__ = ["Call", "streamed", "whole"]
+__all__ = ["Call", "exchanged", "streamed", "whole"]
 
 #: events that are not content: what came before the first of the others may be thrown away unseen (RELIABILITY T4)
 QUIET = frozenset({"start", "usage", "end"})
@@ -181,18 +181,35 @@ def _nobody_there(url: str, env: tuple[str, ...]) -> str:
 
 def whole(call: Call) -> Flow:
     """Send until there is an answer or a reason to give up: the Response, or the typed error."""
-    attempts, operation = call.attempts, call.operation
-    seconds = operation.plan.call.timeout or attempts.limits.until_headers(False)
+    operation = call.operation
+
+    def read(answer: Answer) -> Response:
+        response: Response = operation.read(answer.status, answer.headers, answer.body, call.request)
+        return response
+
+    response, _ = yield from exchanged(call, operation.plan.call.timeout, read)
+    call.finish(response)
+    return response
+
+
+def exchanged(call: Call, timeout: float | None, read: Callable[[Answer], Any], ready: Callable[[], Flow] | None = None) -> Flow:
+    """(what `read` makes of the whole reply, its headers), after as many attempts as that takes.
+
+    `timeout` (seconds) is the spec's own for this exchange. `ready` makes the signed request of an exchange that is not the
+    operation's own: what a job asks on its way.
+    """
+    attempts = call.attempts
+    seconds = timeout or attempts.limits.until_headers(False)
     while True:
         attempts.begin()
         answer: Answer | None = None
         unsent, signed = False, False
         try:
-            request = call.at_once() or (yield from call.ready())
+            request = (yield from ready()) if ready is not None else call.at_once() or (yield from call.ready())
             signed = True
             answer = yield call.exchange(request, seconds)
             _refuse_redirect(answer.status)
-            response: Response = operation.read(answer.status, answer.headers, answer.body, call.request)
+            value = read(answer)
         except SendFailure as failure:
             error, unsent = attempts.failure(failure.kind, str(failure)), failure.unsent
         except Error as raised:
@@ -200,8 +217,7 @@ def whole(call: Call) -> Flow:
         else:
             attempts.answered()
             attempts.succeeded()
-            call.finish(response)
-            return response
+            return value, answer.headers
         yield from call.after(error, answer.headers if answer is not None else None, unsent, signed)
 
 

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.call.accumulate import Accumulator
 from engine.call.failure import failure
-from engine.call.flow import Call, _refuse_redirect
+from engine.call.flow import Call, exchanged
 from engine.call.read import finish, map_document, read_value
 from engine.call.request import build
-from engine.call.send import SendFailure
-from engine.call.step import Flow, Wait
-from engine.errors import DeadlineError, Error
+from engine.call.step import Answer, Flow, Wait
+from engine.errors import DeadlineError, Error, ProtocolError
 from engine.plan import Call as CallPlan
 from engine.plan import Job
 from engine.reliability.attempts import Attempts
@@ -83,6 +82,8 @@ def course(
         told(job)
         if over or table.poll is None:
             break
+        if table.id is not None and job.get("id") is None:
+            raise operation.place(ProtocolError("the answer to the submission names no job, so it cannot be followed"))
         yield Pause(uniform(pause * (1 - JITTER), pause * (1 + JITTER)))
         pause = min(pause * GROWTH, table.max_every)
         job["last"] = yield Ask(table.poll, {**context, "job": known(job)})
@@ -168,39 +169,20 @@ def _late(call: JobCall, job: dict[str, Any], error: Error) -> Error:
 def ask(call: JobCall, step: Ask) -> Flow:
     """(document, headers) of one exchange, repeated as the failures of its kind are."""
     operation, plan = call.operation, call.operation.plan
-    own = step.call is None
     wanted = plan.call if step.call is None else step.call
-    attempts = call.attempts if own else call.again()
-    walk = call if own else _further(call, attempts)
-    while True:
-        attempts.begin()
-        headers: dict[str, str] | None = None
-        unsent, signed = False, False
-        try:
-            if own:
-                request = yield from walk.ready()
-            else:
-                request = yield from _ready(walk, wanted, step.scope)
-            signed = True
-            reply = yield walk.exchange(request, wanted.timeout or attempts.limits.until_headers(False))
-            headers = reply.headers
-            _refuse_redirect(reply.status)
-            _, document = read_value(wanted, plan, reply.status, reply.headers, reply.body, operation.clock())
-        except SendFailure as broken:
-            error, unsent = attempts.failure(broken.kind, str(broken)), broken.unsent
-        except Error as raised:
-            error, unsent = raised, not signed
-        else:
-            attempts.answered()
-            attempts.succeeded()
-            return document, reply.headers
-        yield from walk.after(error, headers, unsent, signed)
 
+    def read(reply: Answer) -> Any:
+        return read_value(wanted, plan, reply.status, reply.headers, reply.body, operation.clock())[1]
 
-def _ready(walk: Call, wanted: CallPlan, scope: dict[str, Any]) -> Flow:
-    operation = walk.operation
-    request: HttpRequest = build(wanted, scope, operation.base_url, operation.plan, main=False)
-    return (yield from walk.signed(request, wanted.auth))
+    if step.call is None:
+        return (yield from exchanged(call, wanted.timeout, read))
+    walk = _further(call, call.again())
+
+    def ready() -> Flow:
+        request: HttpRequest = build(wanted, step.scope, operation.base_url, plan, main=False)
+        return (yield from walk.signed(request, wanted.auth))
+
+    return (yield from exchanged(walk, wanted.timeout, read, ready))
 
 
 def _further(call: Call, attempts: Attempts) -> Call:

@@ -175,3 +175,12 @@ def test_a_record_keeps_that_there_was_a_picture_not_the_picture() -> None:
     assert len(json.dumps(record)) < 2000
     assert Client(**settings).job(record).wait().outputs[0].url == "https://example.com/v.mp4"
     assert seen == ["POST /v1/videos/image2video", "GET /v1/videos/image2video/t1"]
+
+
+def test_a_submission_without_an_id_is_told(spec: str) -> None:
+    def nameless(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"status": "queued"})
+
+    made = Client(catalog=[spec], transport=httpx.MockTransport(nameless), providers={"slow": {"api_key": "k"}})
+    with pytest.raises(errors.ProtocolError, match="names no job"):
+        made.video("slow/v1", "A fog.")
