@@ -39,7 +39,7 @@ def check(arguments: argparse.Namespace) -> int:
         chosen += [found for name in names for found in _named(catalog, name)]
         chosen = sorted(dict.fromkeys(chosen), key=lambda found: _KINDS.index(found[0]))
     cache = None if arguments.no_cache else _cache_folder()
-    findings = run_check(catalog, chosen, examples=not arguments.no_examples, cache=cache, progress=_progress())
+    findings = run_check(catalog, chosen, examples=not arguments.no_examples, cache=cache, progress=_progress(), parallel=True)
     laws = _laws(catalog, chosen, findings, arguments) if arguments.laws else None
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)

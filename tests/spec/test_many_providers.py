@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from engine.catalog import Catalog
 from engine.check import check
 from engine.examples import Case, Outcomes, cases, run, shared
 from engine.expr.function import Unit
+from engine.spread import processes, spread
 
 MANY = 250
 THIN = """name: Thin {n}
@@ -124,3 +126,30 @@ def test_the_map_of_a_stream_is_compiled_by_the_first_stream(dialect: str, monke
     lazy.stream.map({}, lambda *output: seen.append(output))
     lazy.stream.map({}, lambda *output: seen.append(output))
     assert compiled.count("stream") == 1
+
+
+def test_several_processes_find_what_one_finds_in_the_same_order(
+    thin: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = THIN.format(n=7).replace("auth:", "atuh:") + "colour: blue\n"
+    (tmp_path / "providers" / "thin-7.yaml").write_text(wrong, "utf-8")
+    ids = [("providers", f"thin-{n}") for n in range(40)]
+    monkeypatch.setattr("engine.check.processes", lambda items: 2)
+    forked, alone = (check(Catalog([tmp_path]), ids, parallel=parallel) for parallel in (True, False))
+    assert [str(p) for p in forked.problems] == [str(p) for p in alone.problems]
+    assert len(alone.problems) >= 2
+    assert (forked.files, forked.examples, forked.skipped) == (alone.files, alone.examples, alone.skipped)
+    assert [(r.provider, r.name, r.passed) for r in forked.results] == [(r.provider, r.name, r.passed) for r in alone.results]
+
+
+def test_few_files_are_worth_no_process_of_their_own() -> None:
+    assert [processes(items) for items in (0, 1, 63)] == [1, 1, 1]
+    assert 1 <= processes(1000) <= (os.cpu_count() or 1)
+
+
+def test_what_fails_in_another_process_is_raised_here() -> None:
+    def fail(item: int) -> int:
+        raise LookupError(f"item {item}")
+
+    with pytest.raises(LookupError, match="item 3"):
+        list(spread(fail, [3, 4], 2))
