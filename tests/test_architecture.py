@@ -21,6 +21,10 @@ HOMES = {
     "jmespath": "engine/expr/query",
     "httpx": "engine/call/send",
     "aiohttp": "engine/call/send",
+    "redis": "engine/reliability/link",
+    "botocore": "engine/call/send/identity",
+    "google": "engine/call/send/identity",
+    "azure": "engine/call/send/identity",
 }
 #: nothing of the clock, the environment, files or the network inside the pure core
 IMPURE = {"os", "time", "socket", "ssl", "random", "subprocess", "pathlib", "http", "urllib.request", "asyncio", "threading"}

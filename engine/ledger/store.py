@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 from engine.errors import ConfigError
 
@@ -23,6 +24,7 @@ CREATE TABLE IF NOT EXISTS calls (
   at REAL NOT NULL, provider TEXT, model TEXT, operation TEXT, route TEXT, tenant TEXT, tags TEXT, kind TEXT NOT NULL,
   seconds REAL, first_event REAL, attempts INTEGER, input_tokens INTEGER, output_tokens INTEGER, cost INTEGER, cached INTEGER);
 CREATE INDEX IF NOT EXISTS calls_at ON calls (at);
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 #: columns of a call, in order; cost is in billionths of a dollar
 COLUMNS = (
@@ -121,6 +123,12 @@ class SqliteLedger:
         marks = ", ".join("?" * len(COLUMNS))
         with self._lock:
             self._db.execute(f"INSERT INTO calls ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608 (constants)
+
+    def identity(self) -> str:
+        """A name of this ledger that no other has; the same whenever its file is opened."""
+        with self._lock:
+            self._db.execute("INSERT OR IGNORE INTO about VALUES ('identity', ?)", (uuid4().hex,))
+            return str(self._db.execute("SELECT value FROM about WHERE name = 'identity'").fetchone()[0])
 
     def calls(self, since: float = 0.0) -> list[dict[str, Any]]:
         """The recorded calls from a time on (epoch seconds), oldest first."""

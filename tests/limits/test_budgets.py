@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import subprocess
 import sys
@@ -16,15 +17,16 @@ import pytest
 
 import engine
 from engine.ledger.budget import Budget, Spender, nano, usd
-from engine.ledger.store import SqliteLedger
+from engine.ledger.opening import opened
+from tests.limits.stores import Store
 from tests.routing.targets import A, B, Several
 
 PRICES = {"openai/*": {"input": 1, "output": 10}, "groq/*": {"input": 100, "output": 1000}}
 
 
 @pytest.mark.parametrize("way", ["threads", "tasks"])
-def test_200_callers_on_a_nearly_spent_budget_overspend_nothing(way: str, tmp_path: Path) -> None:
-    ledger = SqliteLedger(tmp_path / "spend.sqlite")
+def test_200_callers_on_a_nearly_spent_budget_overspend_nothing(way: str, store: Store) -> None:
+    ledger = opened(store.place())
     budget = {"usd": "0.0105", "per": "total"}
     said: dict[str, Any] = {"budgets": budget, "ledger": ledger, "prices": PRICES}
     answers: list[Any] = []
@@ -59,28 +61,28 @@ def test_200_callers_on_a_nearly_spent_budget_overspend_nothing(way: str, tmp_pa
     assert nano(Decimal("0.0105")) - spent < nano(Decimal("0.0012"))  # what is left is less than one more call could cost
 
 
-def test_one_budget_over_two_processes(tmp_path: Path) -> None:
-    path = tmp_path / "spend.sqlite"
-    SqliteLedger(path).close()
+def test_one_budget_over_two_processes(store: Store) -> None:
+    place = store.place()
+    opened(place).close()
     script = (
-        "import sys; from engine.ledger.store import SqliteLedger\n"
-        "ledger = SqliteLedger(sys.argv[1]); won = 0\n"
+        "import json, sys; from engine.ledger.opening import opened\n"
+        "ledger = opened(json.loads(sys.argv[1])); won = 0\n"
         "for i in range(300):\n"
         "    if ledger.reserve(f'{sys.argv[2]}-{i}', [('c', 300)], 1) is None:\n"
         "        won += 1; ledger.settle(f'{sys.argv[2]}-{i}', 1)\n"
-        "print(won)\n"
+        "ledger.close(); print(won)\n"
     )
     root = str(Path(engine.__file__).parents[1])
     running = [
-        subprocess.Popen([sys.executable, "-c", script, str(path), name], cwd=root, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, "-c", script, json.dumps(place), name], cwd=root, stdout=subprocess.PIPE, text=True)
         for name in "ab"
     ]
     won = sum(int(process.communicate(timeout=60)[0]) for process in running)
-    assert won == 300 and SqliteLedger(path).spent("c") == (300, 0)
+    assert won == 300 and opened(place).spent("c") == (300, 0)
 
 
-def test_a_reservation_is_settled_once_and_one_given_up_is_never_made() -> None:
-    ledger = SqliteLedger(":memory:")
+def test_a_reservation_is_settled_once_and_one_given_up_is_never_made(store: Store) -> None:
+    ledger = opened(store.place())
     assert ledger.reserve("x", [("c", 10), ("d", 5)], 5) is None
     assert ledger.reserve("y", [("c", 10), ("d", 5)], 1) == ("d", 0)
     assert ledger.spent("c") == (0, 5)
@@ -148,9 +150,9 @@ def test_a_price_nobody_knows_is_refused_unless_the_budget_allows_it() -> None:
             assert client.chat(unknown, "hi").text
 
 
-def test_the_ledger_survives_threads_and_a_torn_process(tmp_path: Path) -> None:
-    path = tmp_path / "spend.sqlite"
-    ledger = SqliteLedger(path)
+def test_the_ledger_survives_threads_and_a_torn_process(store: Store) -> None:
+    place = store.place()
+    ledger = opened(place)
     done = threading.Barrier(8)
 
     def spend(n: int) -> None:
@@ -164,14 +166,15 @@ def test_the_ledger_survives_threads_and_a_torn_process(tmp_path: Path) -> None:
     spent, reserved = ledger.spent("c")
     assert reserved == 0 and 990 < spent <= 1000
     ledger.reserve("torn", [("d", 1000)], 10)
-    again = SqliteLedger(path)  # the first never settles: its reservation goes on counting
+    again = opened(place)  # the first never settles: its reservation goes on counting
     assert again.spent("d") == (0, 10)
-    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    if isinstance(place, str):
+        assert sqlite3.connect(place).execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_the_ledger_has_a_row_for_every_call_and_no_prompt_in_it(tmp_path: Path) -> None:
-    path = tmp_path / "calls.sqlite"
-    with Several(groq="u_503_always") as several, several.client(ledger=path, prices=PRICES, attempts=1) as client:
+def test_the_ledger_has_a_row_for_every_call_and_no_prompt_in_it(store: Store) -> None:
+    place = store.place()
+    with Several(groq="u_503_always") as several, several.client(ledger=place, prices=PRICES, attempts=1) as client:
         client.chat(engine.Route([A, B], name="smart"), "a secret prompt", tenant="acme", tags={"team": "search"})
         client.chat(B, "a secret prompt")
         with client.chat.stream(B, "a secret prompt") as stream:
@@ -181,4 +184,4 @@ def test_the_ledger_has_a_row_for_every_call_and_no_prompt_in_it(tmp_path: Path)
         ("groq", "overloaded", "smart"), ("openai", "ok", "smart"), ("openai", "ok", None), ("openai", "cancelled", None),
     ]  # fmt: skip
     assert rows[1]["cost"] and rows[1]["tenant"] == "acme" and rows[1]["tags"] == '["team:search"]' and rows[1]["attempts"] == 1
-    assert rows[2]["input_tokens"] and rows[2]["seconds"] > 0 and b"secret" not in path.read_bytes()
+    assert rows[2]["input_tokens"] and rows[2]["seconds"] > 0 and b"secret" not in store.written()
