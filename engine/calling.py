@@ -104,7 +104,7 @@ class Caller(RoutingDesk):
         budgets: Any = None,
         ledger: Any = None,
         route_log: Any = None,
-        on: Callable[[str, dict[str, Any]], None] | None = None,
+        on: Callable[[Any], Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
         if unsupported not in UNSUPPORTED:
@@ -119,8 +119,9 @@ class Caller(RoutingDesk):
         Limits().with_(self._changes)  # refuses nonsense now, not at the first call
         self._unsupported = unsupported
         self._trust_env = trust_env
-        self._on = on
         self._clock = clock or Clock()
+        if on is not None:
+            self.on("*", on)
         self._given = {str(id): Settings.of(str(id), given) for id, given in (providers or {}).items()}
         self._catalog_source = (catalog, tuple(override))
         self._catalog: Catalog | None = None
@@ -224,9 +225,8 @@ class Caller(RoutingDesk):
 
             request.headers[key] = secrets.token_hex(16)  # one for all attempts of this call (RELIABILITY R4)
         run = Attempts(
-            target.name, limits, deadline, self._clock, target.bucket, target.provider.ring, bound.plan.replay, self._notify,
-            target.health,
-        )  # fmt: skip
+            target.name, limits, deadline, self._clock, target.bucket, target.provider.ring, bound.plan.replay, target.health
+        )
 
         def finish(response: Response) -> None:
             run.wrote(response.usage.output_tokens)
@@ -306,14 +306,6 @@ class Caller(RoutingDesk):
         limits, clock = target.limits, self._clock
         run = Attempts(target.name, limits, Deadline(clock, limits.deadline), clock, target.bucket, provider.ring)
         return Call(operation, request, target.route, run, clock, target.credentials, provider.tokens, lambda r: None)
-
-    def _notify(self, name: str, data: dict[str, Any]) -> None:
-        """Tell the caller's hook. What it raises is its own affair: no call fails because somebody could not watch it."""
-        if self._on is not None:
-            try:
-                self._on(name, data)
-            except Exception:
-                pass
 
 
 def _leaving(problem: Exception, call: Call | None) -> Error:

@@ -50,8 +50,7 @@ class Client(Caller):
     engine.reliability.deadline.Limits), `trust_env` (use the environment's proxies), `routes` ({name: engine.Route} or an
     llmkit.yaml: names that stand where a model stands), `rates` (what may be asked of a provider: engine.reliability.rates),
     `budgets` (what may be spent: engine.ledger.budget) with their `ledger` (a path; default: memory), `route_log`
-    (a file that gets a line for every routed call), `on` (called with the name and data of what happens: attempt, retry,
-    route, warning).
+    (a file that gets a line for every routed call), `on` (a listener of every event: see `Client.on`).
     """
 
     if TYPE_CHECKING:

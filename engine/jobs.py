@@ -58,9 +58,9 @@ def followed(client: Any, call: Call, model: str, limited: bool) -> JobCall:
 
     def again() -> Attempts:
         ring = target.provider.ring
-        return Attempts(
-            attempts.target, attempts.limits, attempts.deadline, call.clock, target.bucket, ring, "safe", attempts.notify
-        )
+        made = Attempts(attempts.target, attempts.limits, attempts.deadline, call.clock, target.bucket, ring, "safe")
+        made.notify = attempts.notify
+        return made
 
     return JobCall(
         call.operation, call.request, call.route, attempts, call.clock, call.credentials, call.tokens, call.finish, call.context,
@@ -226,7 +226,7 @@ class Job(_Handle):
     def _drive(self, flow: Flow) -> Any:
         problem: Error
         try:
-            return self._client._driver.run(flow)
+            return self._client._driver.run(self._client._seen(self._call, flow))
         except Exception as caught:
             problem = _leaving(caught, self._call)
         except BaseException as stop:
@@ -254,7 +254,7 @@ class AsyncJob(_Handle):
     async def _drive(self, flow: Flow) -> Any:
         problem: Error
         try:
-            return await self._client._driver.run(flow)
+            return await self._client._driver.run(self._client._seen(self._call, flow))
         except Exception as caught:
             problem = _leaving(caught, self._call)
         except BaseException as stop:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from engine.call.flow import Call
     from engine.types import HttpRequest
 
-__all__ = ["added_secrets", "bare", "foreign", "leaving", "masked", "passing"]
+__all__ = ["added_secrets", "bare", "foreign", "leaving", "masked", "passing", "secrets_of"]
 
 
 RAW_LIMIT = 1 << 20  # characters of a body that an error keeps (RELIABILITY M1: error bodies)
@@ -30,9 +30,14 @@ def leaving(error: Error, call: Call) -> Error:
     error.operation = error.operation or operation.name
     if not error.attempts:
         error.attempts = call.attempts.records
+    return bare(masked(error, secrets_of(call)))
+
+
+def secrets_of(call: Call) -> list[Any]:
+    """Every secret a call knows: its keys, its tokens, and what signing made of them."""
     added = [secret for pair in call.pairs for secret in added_secrets(*pair)]
     tokens = [token for cache in call.tokens for token in cache.values()]
-    return bare(masked(error, [*(s for keys in call.credentials for s in keys.values()), *added, *tokens]))
+    return [*(s for keys in call.credentials for s in keys.values()), *added, *tokens]
 
 
 def masked(error: Error, secrets: Iterable[Any]) -> Error:

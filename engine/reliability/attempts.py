@@ -33,14 +33,13 @@ class Attempts:
         bucket: Bucket,
         ring: KeyRing,
         replay: str = "safe",
-        notify: Callable[[str, dict[str, Any]], None] | None = None,
         health: Health | None = None,
     ) -> None:
         self.target = target
         self.limits = limits
         self.deadline = deadline
         self.replay = replay
-        self.notify = notify
+        self.notify: Callable[[str, dict[str, Any]], None] | None = None  # who watches the call (engine.watching)
         self.records: list[dict[str, Any]] = []
         self.possibly_billed = 0
         self._clock = clock
@@ -89,6 +88,8 @@ class Attempts:
         """The attempt's stream showed its first content."""
         self.first = self._clock.monotonic() - self._start
         self.answered()
+        if self.notify is not None:
+            self.notify("first_event", {"target": self.target, "seconds": round(self.first, 6)})
 
     def wrote(self, tokens: int | None) -> None:
         """The attempt's answer has so many tokens: how fast its target writes."""
@@ -152,7 +153,9 @@ class Attempts:
             if delay + 1 > self.deadline.left():
                 return "stop", 0.0
         if self.notify is not None and step.action != "stop":
-            self.notify("retry", {"target": self.target, "after": error.kind, "seconds": delay, "attempt": len(self.records)})
+            self.notify(
+                "retry_waiting", {"target": self.target, "after": error.kind, "seconds": delay, "attempt": len(self.records)}
+            )
         return step.action, delay
 
     def final(self, error: Error, unsent: bool = False) -> Error:

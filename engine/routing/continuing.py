@@ -15,6 +15,7 @@ from engine.types import Event, Response
 
 if TYPE_CHECKING:
     from engine.routing.desk import RoutingDesk
+    from engine.watching import Watch
 
 __all__ = ["Continuing"]
 
@@ -26,12 +27,13 @@ _WHOLE = ("tools", "server_tools", "functions", "response_format")  # what is in
 class Continuing:
     """One stream with its continuations. It stands where a Call stands when an error leaves: its flows masked theirs."""
 
-    def __init__(self, desk: RoutingDesk, operation: str, model: Any, fields: dict[str, Any]) -> None:
+    def __init__(self, desk: RoutingDesk, operation: str, model: Any, fields: dict[str, Any], watch: Watch | None = None) -> None:
         self.desk = desk
         self.name = operation
         self.model = model
         self.fields = fields
-        self.call, self._first = desk._flow(operation, model, dict(fields), True)
+        self.watch = watch
+        self.call, self._first = desk._begun(operation, model, dict(fields), True, "raise", watch)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.call, name)
@@ -75,7 +77,7 @@ class Continuing:
         fields = {**self.fields, "messages": [*messages, {"role": "assistant", "content": begun}], "timeout": left}
         operation = self.call.operation
         model = self.model if isinstance(self.model, str) and "/" in self.model else f"{operation.provider}/{operation.model}"
-        return self.desk._flow(self.name, model, fields, True)
+        return self.desk._begun(self.name, model, fields, True, "raise", self.watch)
 
 
 class _Seam:

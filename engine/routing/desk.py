@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.accounting.desk import Desk
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.routing.route import Route
     from engine.routing.run import Run
     from engine.types import Usage
+    from engine.watching import Listeners, Watch
 
 __all__ = ["RoutingDesk"]
 
@@ -31,15 +32,14 @@ class RoutingDesk(Desk):
     _gate: Gate | None = None
     _routes: Mapping[str, Route] = {}
     _ledger: Ledger | None = None
+    _listeners: Listeners | None = None
     if TYPE_CHECKING:
         _clock: Clock
         _changes: dict[str, Any]
         _unsupported: str
-        _on: Any
 
         def _prepare(self, operation: str, model: str, fields: dict[str, Any], stream: bool) -> Call: ...
         def _target(self, model: str, operation: str, dialect: str | None) -> Any: ...
-        def _notify(self, name: str, data: dict[str, Any]) -> None: ...
 
     def _take_routing(self, routes: Any, rates: Any, budgets: Any, ledger: Any, route_log: Any) -> None:
         """Read what the client was given. Raises ConfigError."""
@@ -68,16 +68,27 @@ class RoutingDesk(Desk):
         self, operation: str, model: Any, fields: dict[str, Any], stream: bool, on_interrupt: str = "raise"
     ) -> tuple[Any, Any]:
         """What a call is known by when its error leaves, and its flow. The one way of plain models and of routes."""
+        if self._listeners is not None:
+            return self._listeners.watched(self, operation, model, fields, stream, on_interrupt)
+        return self._begun(operation, model, fields, stream, on_interrupt, None)
+
+    def _begun(
+        self, operation: str, model: Any, fields: dict[str, Any], stream: bool, on_interrupt: str, watch: Watch | None
+    ) -> tuple[Any, Any]:
+        """The same, told of to somebody or to nobody."""
         if on_interrupt == "continue":
             from engine.routing.continuing import Continuing
 
-            long = Continuing(self, operation, model, fields)
+            long = Continuing(self, operation, model, fields, watch)
             return long, long.flow()
         restart = on_interrupt == "restart"
         tenant, tags, hints = fields.pop("tenant", None), fields.pop("tags", None), fields.pop("hints", None)
         if model.__class__ is str and model not in self._routes:
             limited = fields.get("timeout") is not None
             call = self._prepare(operation, model, fields, stream)
+            if watch is not None:
+                watch.account = Account(tenant, _tags(tags))
+                watch.follows(call)
             work = self.work(call, model, stream, restart, limited)
             if self._gate is None and call.attempts.health is not None and call.attempts.health.calm:
                 return call, work
@@ -85,8 +96,27 @@ class RoutingDesk(Desk):
         from engine.routing.run import Run
 
         route = self._route(model)
-        run = Run(self, route, operation, fields, stream, Account(tenant, _tags(tags), route.name), _checked(hints), restart)
+        account = Account(tenant, _tags(tags), route.name)
+        run = Run(self, route, operation, fields, stream, account, _checked(hints), restart)
+        if watch is not None:
+            watch.account, run.watch = account, watch
         return run, run.flow()
+
+    def _seen(self, call: Call, flow: Any) -> Any:
+        """The flow of a call that was prepared elsewhere, with its begin and end told to those who listen."""
+        return flow if self._listeners is None else self._listeners.around(call, flow)
+
+    def on(self, event: str, listener: Callable[[Any], Any], *, content: bool = False) -> Callable[[], None]:
+        """Call `listener` with every event of a name (engine.events), or with all for `*`: what ends that when it is called.
+
+        The events of plain calls and of routed ones. With `content` the listener also gets what was asked and answered, which
+        events otherwise never hold. Listeners are called where the call runs, and should be quick; what they raise is logged.
+        """
+        if self._listeners is None:
+            from engine.watching import Listeners
+
+            self._listeners = Listeners(self._clock)
+        return self._listeners.add(event, listener, content)
 
     def work(self, call: Call, model: str, stream: bool, restart: bool, limited: bool) -> Any:
         """The flow of a call; `limited` says that its caller set a deadline."""
@@ -226,8 +256,8 @@ class RoutingDesk(Desk):
         return _leaving(error, call)
 
     def log(self, run: Run) -> None:
-        """Tell of a routed call that is over: the event `route`, and a line of the log."""
-        if self._on is None and self._route_log is None:
+        """Tell of a routed call that is over: the event `route_decided`, and a line of the log."""
+        if run.watch is None and self._route_log is None:
             return
         steps = [{**step, "turn": run.turn, "decision": step["decision"].to_dict()} for step in run.steps]
         record = {
@@ -237,7 +267,8 @@ class RoutingDesk(Desk):
             "steps": steps,
             "attempts": run.records,
         }
-        self._notify("route", record)
+        if run.watch is not None:
+            run.watch("route_decided", record)
         if self._route_log is not None:
             from engine.routing.log import append
 

@@ -46,7 +46,8 @@ def hedged(run: Run, call: Call, decision: Decision) -> Flow:
             return None
         counts[1] += 1
         calls.append(other)
-        desk._notify("hedge", {"route": run.route.name, "late": call.attempts.target, "asked": backup.model, "after": late})
+        if run.watch is not None:
+            run.watch("hedged", {"target": backup.model, "late": call.attempts.target, "after": late})
         return _told(run, other)
 
     place, outcome = yield Race(_told(run, call), late, company, run.stream)

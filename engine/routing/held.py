@@ -128,6 +128,9 @@ class Reserved:
         refused = yield Work(lambda: ledger.reserve(self._id, self.charges, self.amount))
         if refused is not None:
             name, left = refused
+            if self.call.attempts.notify is not None:
+                told = {"target": self.call.attempts.target, "budget": name, "left": usd(max(0, left)), "wanted": usd(self.amount)}
+                self.call.attempts.notify("budget_refused", told)
             raise LocalLimitError(
                 f"the budget {name} has {usd(max(0, left))} USD left, and this call may cost {usd(self.amount)} USD",
                 code="budget",

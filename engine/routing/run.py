@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from engine.routing.desk import RoutingDesk
     from engine.routing.route import Route, Target
     from engine.types import Response
+    from engine.watching import Watch
 
 __all__ = ["Run"]
 
@@ -81,12 +82,14 @@ class Run:
         self.refused: dict[str, str] = {}  # target -> why it cannot take this request
         self.sent: dict[str, int] = {}  # attempts by target
         self.possibly_billed = 0
+        self.watch: Watch | None = None
         self.hedged: Call | None = None  # the winner of a race whose stream is being delivered
         self.lenient = False  # nobody can express everything: what a plain call would drop with a warning is dropped
 
     def flow(self) -> Flow:
         """The Response, or the error of the last target that was asked."""
         last: Error | None = None
+        left = ""
         try:
             for _ in range(MOST_STEPS):
                 decision = self.decided()
@@ -98,10 +101,13 @@ class Run:
                     continue
                 if decision.action == "refuse" or decision.chosen is None or len(self.records) >= self.limits.call_attempts:
                     break
+                if self.watch is not None and last is not None and left != decision.chosen:
+                    reason = decision.reasons.get(decision.chosen, "")
+                    self.watch("fallback", {"target": decision.chosen, "left": left, "after": last.kind, "reason": reason})
                 try:
                     response = yield from self._asked(decision)
                 except Error as error:
-                    last = error
+                    last, left = error, decision.chosen
                     if not self._goes_on(error, decision.chosen):
                         raise
                     continue
@@ -209,6 +215,8 @@ class Run:
             max_wait=0.0 if others else run.limits.max_wait,  # who is told to wait asks another one
         )
         self.operation = call.operation
+        if self.watch is not None:
+            self.watch.follows(call)
         return call
 
     # --- what came of it --------------------------------------------------------------------------------------------
@@ -230,9 +238,8 @@ class Run:
             ask["filtered"], ask["open"] = True, self.route.unfiltered is True
         elif kind not in MOVES:
             return False
-        if kind in ("authentication", "permission"):
-            told = "the key was refused; another target is asked"
-            self.desk._notify("warning", {"target": target, "kind": kind, "message": told})
+        if kind in ("authentication", "permission") and self.watch is not None:
+            self.watch("key_refused", {"target": target, "kind": kind})
         passes = kind in ("unsupported", "rate_limit")  # its state says so, or until when
         passes = passes or (kind == "local_limit" and error.code != "budget")
         if not passes or self.sent.get(target, 0) >= self.limits.attempts:

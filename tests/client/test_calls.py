@@ -263,12 +263,12 @@ def test_sign_adds_credentials_to_a_rendered_request(clock: FakeClock) -> None:
 def test_hooks_see_attempts_and_cannot_break_a_call(clock: FakeClock) -> None:
     seen: list[str] = []
 
-    def hook(name: str, data: dict[str, Any]) -> None:
-        seen.append(f"{name}:{data.get('kind') or data.get('after')}")
+    def hook(event: Any) -> None:
+        seen.append(f"{event.name}:{getattr(event, 'kind', None) or getattr(event, 'after', None)}")
         raise RuntimeError("mine")
 
     make(Script(httpx.Response(500), OK), clock, on=hook).chat("acme/m1", "hi")
-    assert seen == ["attempt:server", "retry:server", "attempt:ok"]
+    assert seen == ["call_started:None", "attempt_ended:server", "retry_waiting:server", "attempt_ended:ok", "call_ended:ok"]
 
 
 def test_every_operation_is_a_method_and_nothing_else_is() -> None:

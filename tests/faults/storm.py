@@ -55,13 +55,10 @@ def storm(calls: int, way: str, kind: str = "connection", base_url: str | None =
     dead = Dead(kind) if way == "sync" else AsyncDead(kind)
     seen: list[str] = []
 
-    def on(name: str, data: Any) -> None:
-        if name == "attempt":
-            seen.append(data["kind"])
-
     providers = {"openai": {"api_key": [f"{KEY}{n}" for n in range(keys)], "base_url": base_url or "http://127.0.0.1:9/v1"}}
     own = {} if base_url else {"transport": dead}
-    made = client(way, clock=impatient(), on=on, **{"providers": providers, **own})
+    made = client(way, clock=impatient(), **{"providers": providers, **own})
+    made.on("attempt_ended", lambda event: seen.append(event.kind))
     failed = _storm_sync(made, calls) if way == "sync" else asyncio.run(_storm_async(made, calls))
     if base_url is None:
         assert len(seen) == dead.requests
