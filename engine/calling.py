@@ -11,6 +11,7 @@ from engine.accounting.desk import estimate
 from engine.accounting.pending import attach
 from engine.call.flow import Call
 from engine.call.send import Route
+from engine.call.send.identity import Identify
 from engine.errors import ConfigError, Error, UnsupportedError
 from engine.leaving import bare, foreign, leaving
 from engine.reliability.attempts import Attempts
@@ -199,6 +200,7 @@ class Caller(RoutingDesk):
         """The call for these fields, rendered but unsigned. Pops the options that are not fields of the request."""
         timeout = fields.pop("timeout", None)
         attempts = fields.pop("attempts", None)
+        out = fields.pop("out", None)
         target = bound_to(self, model, operation, fields.pop("dialect", None))
         limits = target.limits
         if timeout is not None or attempts is not None:
@@ -234,7 +236,14 @@ class Caller(RoutingDesk):
             attach(response, response.report, self, bound, context, self._clock.time())
 
         tokens = target.provider.tokens
-        return Call(bound, request, target.route, run, self._clock, target.credentials, tokens, finish, context, unsupported)
+        call = Call(bound, request, target.route, run, self._clock, target.credentials, tokens, finish, context, unsupported)
+        if out is not None:
+            from engine.disk import Target
+
+            if stream:
+                raise ConfigError("a stream is handed over as it comes: write it yourself, or call without stream", param="out")
+            call.out = Target(out)
+        return call
 
     def _share(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Share:
         """What a call of several exchanges begins with."""
@@ -264,7 +273,7 @@ class Caller(RoutingDesk):
         from engine.faces import named
 
         model, fields, notes = self.chosen(operation, model, named(operation, given, dict(fields)))
-        for option in ("timeout", "attempts", "on_interrupt"):
+        for option in ("timeout", "attempts", "on_interrupt", "out"):
             fields.pop(option, None)
         target = bound_to(self, model, operation, fields.pop("dialect", None))
         bound = target.operation
@@ -284,7 +293,8 @@ class Caller(RoutingDesk):
             steps = call.signing()
             try:
                 wanted = next(steps)
-                notes.append(f"a token would be fetched first: {wanted.method} {wanted.url.partition('?')[0]}")
+                told = wanted if isinstance(wanted, Identify) else f"{wanted.method} {wanted.url.partition('?')[0]}"
+                notes.append(f"a token would be fetched first: {told}")
             except StopIteration as done:
                 signed = done.value
             finally:
@@ -360,10 +370,9 @@ def _wanted(fields: Mapping[str, Any]) -> Any:
 
 
 def several_exchanges(operation: Operation) -> str | None:
-    """Why a plain call cannot do this: jobs and sockets need more than one exchange. None if it can."""
-    plan = operation.plan
-    if plan.fields.get("job") or plan.fields.get("realtime"):
-        return f"{plan.name} takes more than one exchange here, which a plain call does not make"
+    """Why a plain call cannot do this: a socket is no exchange. None if it can."""
+    if operation.plan.realtime is not None:
+        return "realtime is no call: open a session with `with client.realtime(…) as session`"
     return None
 
 

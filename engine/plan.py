@@ -54,12 +54,14 @@ class _Frozen:
 
 @frozen
 class Token(_Frozen):
-    """A credential that must be made first: fetched by a call or signed locally (SPEC_LANGUAGE 9)."""
+    """A credential that must be made first: fetched by a call, signed locally or the machine's own (SPEC_LANGUAGE 9)."""
 
     name: str
     call: Call | None = None
     jwt: Template | None = None  # -> {alg, key, headers?, claims}
     ttl: float | None = None  # seconds, of a jwt or of a call that states no expiry
+    source: str | None = None  # whose identity of this machine (engine.call.send.identity)
+    options: Template | None = None  # -> what that source is asked for
 
 
 @frozen
@@ -144,6 +146,22 @@ class Job(_Frozen):
 
 
 @frozen
+class Realtime(_Frozen):
+    """A session over a socket (SPEC_LANGUAGE 7.4). The operation's call is the handshake, its body the first message."""
+
+    send: dict[str, tuple[Template, ...]] = field(default_factory=dict)  # client event -> messages; `open` without its first
+    map: Map | None = None
+    ready: bool = False  # nothing is sent behind the first message before the server has told of the session
+    binary: str = "audio"  # what a binary message of the server is: audio json
+    keepalive_every: float | None = None  # seconds
+    subprotocols: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()  # that may be sent, the first by default
+    rates: tuple[int, ...] = ()  # Hz, of what is sent
+    out_formats: tuple[str, ...] = ()
+    out_rate: int | None = None  # Hz of what comes; None: that of what is sent
+
+
+@frozen
 class OperationPlan(_Frozen):
     """One operation of one provider with one combination of model patches, compiled."""
 
@@ -163,11 +181,13 @@ class OperationPlan(_Frozen):
     upload: tuple[tuple[str, Call], ...] = ()
     wrap: Template | None = None
     batch_size: int | None = None
+    download_auth: bool = False  # addresses of outputs are fetched with the credential
     pages: dict[str, Query] = field(default_factory=dict)  # query name -> the next page's parameter in this page
     chat_dialect: str | None = None  # whose body `chat_body` is; None: what the provider's own chat sends
     response: Map | None = None
     job: Job | None = None
     stream: Stream | None = None
+    realtime: Realtime | None = None
     errors: Errors = field(default_factory=Errors)
     usage_totals: dict[str, tuple[str, ...]] = field(default_factory=dict)
     finish_reasons: dict[str, str] = field(default_factory=dict)

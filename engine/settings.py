@@ -124,11 +124,26 @@ def bind(who: ProviderPlan, settings: Mapping[str, Any], environ: Mapping[str, s
 def missing_credential(who: ProviderPlan, auth: Auth, secrets: Mapping[str, Any], moved: bool) -> str | None:
     """A sentence that says which credential to hand over and how, or None if all that `auth` needs are there."""
     if auth.scheme == "any":
-        if any(missing_credential(who, option, secrets, moved) is None for _, option in auth.options):
+        told = [missing_credential(who, option, secrets, moved) for _, option in auth.options]
+        if not told or None in told:
             return None
-        return missing_credential(who, auth.options[0][1], secrets, moved) if auth.options else None
+        identities = (why for (_, option), why in zip(auth.options, told) if any(t.source is not None for t in option.tokens))
+        return "; or ".join(str(why) for why in dict.fromkeys((told[0], *identities)))
     missing = [s for s in who.secrets if s.name in auth.needs and s.name not in secrets]
-    return _missing(who, missing, moved and who.base_url is None) if missing else None
+    moved = moved and who.base_url is None
+    if missing:
+        return _missing(who, missing, moved)
+    source = next((token.source for token in auth.tokens if token.source is not None), None)
+    return _no_identity(who, source, moved) if source is not None else None
+
+
+def _no_identity(who: ProviderPlan, source: str, moved: bool) -> str | None:
+    """Why the machine's own identity cannot be asked for here; None if it can."""
+    from engine.call.send.identity import SOURCES, installed
+
+    if moved:
+        return f"{who.id}: with another base_url hand over a credential yourself; this machine's identity goes to the provider only"
+    return None if installed(source) else f"this machine's {source} identity needs llmkit-engine[{SOURCES[source][1]}]"
 
 
 def _given(settings: Mapping[str, Any], name: str) -> Any:

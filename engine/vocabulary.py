@@ -21,9 +21,21 @@ REPLIES = "json text binary jsonl http".split()
 VERBS = "get post put patch delete".split()
 PAYLOADS = "body form multipart binary xml jsonl".split()
 AUTH_SCHEMES = "bearer header query basic body sign any".split()
+IDENTITIES = ["aws", "azure", "gcp"]
 SIGNERS = ["aws-sigv4", "oci-v1", "tencent-tc3", "volcengine-v4"]
 PART_TYPES = "text image audio video document thinking tool_call tool_result json refusal native".split()
 MEDIA_TYPES = "image audio video document".split()
+#: request field that is a file -> the kind of part it is; None: what the bytes are
+MEDIA_FIELDS = {"audio": "audio", "image": "image", "mask": "image", "document": "document", "file": None}
+#: the fields of each operation that are files (`image` is a field of several, with several meanings)
+HOLDERS = {
+    "transcription": ("audio",),
+    "image_edit": ("image", "mask"),
+    "video": ("image",),
+    "ocr": ("document",),
+    "upload_file": ("file",),
+    "realtime": ("audio",),
+}
 
 #: parameters of a chat request: subject to `params`, reported one by one
 CHAT_PARAMS = (
@@ -49,8 +61,10 @@ PARAMS: dict[str, list[str]] = {
     "read": ["format"],
     "upload_file": ["purpose", "expires"],
     "list_files": ["limit", "purpose"],
-    "realtime": ["voice", "sample_rate", "temperature", "language"],
+    "realtime": "voice audio_format sample_rate temperature max_tokens language speed modalities transcription".split(),
 }
+#: client events of a session (SPEC_LANGUAGE 7.4), each a message of the spec's `send`
+CLIENT_EVENTS = "open audio commit text tool_result respond interrupt keepalive close".split()
 
 
 class Shape:
@@ -166,7 +180,12 @@ for _name, _fields in {
             _own[_media] = PART
     REQUESTS[_name] = Shape(_own)
 REQUESTS["realtime"] = Shape(
-    {**(CHAT.fields or {}), **dict.fromkeys("voice sample_rate text id language".split(), ANY), "audio": PART}
+    {
+        **{name: shape for name, shape in (CHAT.fields or {}).items() if name not in CHAT_PARAMS or name == "reasoning_effort"},
+        **dict.fromkeys(PARAMS["realtime"], ANY),
+        **dict.fromkeys("text id name json is_error".split(), ANY),  # of what one message of `send` says
+        "audio": PART,
+    }
 )
 
 _USAGE = (
@@ -195,6 +214,7 @@ OUTPUTS: dict[str, tuple[tuple[str, ...], str | None]] = {
         ("result", "index score text url title published", None),
         ("verdict", "flagged categories scores index", "flagged"),
         ("file", "id name bytes purpose status created expires", "id"),
+        ("content", "data media_type name", "data"),
         ("image", "url data media_type text seed", None),
         ("video", "url data media_type", None),
         ("audio", "data hex url media_type", None),
@@ -204,10 +224,10 @@ OUTPUTS: dict[str, tuple[tuple[str, ...], str | None]] = {
         ("model", "id name context max_output created owner", "id"),
         ("page", "text index images url title", None),
         ("batch_item", "id response error", None),
-        ("transcript", "text final role start end", "text"),
+        ("transcript", "text full final role start end speaker confidence", "text"),
         ("speech", "state", "state"),
         ("turn", "state", "state"),
-        ("session", "id", "id"),
+        ("session", "id state rate", None),
     )
 }
 #: fields that alone do not make an output worth emitting
@@ -232,9 +252,9 @@ OPERATION_OUTPUTS: dict[str, tuple[str, ...]] = {
     "get_file": ("file", "error"),
     "list_files": ("file", "error"),
     "delete_file": ("file", "error"),
-    "download_file": ("file", "error"),
+    "download_file": ("content", "error"),
     "count_tokens": ("usage", "error"),
     "batch": ("batch_item", "usage", "error"),
     "list_models": ("model", "error"),
-    "realtime": tuple("session transcript audio text speech turn tool_call usage error".split()),
+    "realtime": tuple("session transcript word audio text speech turn tool_call usage error".split()),
 }

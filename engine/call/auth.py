@@ -1,7 +1,7 @@
 """Credentials are put into a request, after the tokens they need were made (SPEC_LANGUAGE 9).
 
-Signing is a generator: it yields the requests of token calls and is sent their replies, so that sync and async drive the
-same code and most calls, whose tokens are cached or unneeded, never leave it.
+Signing is a generator: it yields the requests of token calls, or which identity of the machine it needs, and is sent what
+they give, so that sync and async drive the same code and most calls, whose tokens are cached or unneeded, never leave it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from engine.call.json import JsonError, dumps, loads
 from engine.call.outputs import timestamp
 from engine.call.read import read_value
 from engine.call.request import build, deep_merge, with_query
+from engine.call.send.identity import KEPT, Identify
 from engine.call.sign import SIGNERS
 from engine.call.sign.jwt import make_jwt
 from engine.plan import Auth, Call, OperationPlan, Token
@@ -25,8 +26,8 @@ from engine.types import HttpRequest
 EARLY = 60.0  # seconds before its expiry at which a token is no longer used
 UNSTATED = 300.0  # seconds a token is kept whose reply states no expiry
 
-Reply = tuple[int, Mapping[str, Any], bytes]
-Signing = Generator[HttpRequest, Reply, HttpRequest]
+#: it is sent (status, headers, body) of a token call, or what an identity gives
+Signing = Generator[HttpRequest | Identify, Any, HttpRequest]
 
 
 class TokenCache:
@@ -119,8 +120,11 @@ def _make(
     tokens: TokenCache,
     plan: OperationPlan | None,
     base_url: str | None,
-) -> Generator[HttpRequest, Reply, tuple[Any, float]]:
+) -> Generator[HttpRequest | Identify, Any, tuple[Any, float]]:
     """(value, expiry in Unix seconds) of a token."""
+    if token.source is not None:
+        value, end = yield Identify(token.source, (token.options(context) if token.options else None) or {})
+        return value, end or now + (token.ttl or KEPT)
     if token.jwt is not None:
         return make_jwt(token.jwt(context) or {}), now + (token.ttl or UNSTATED)
     if token.call is None:
@@ -132,7 +136,7 @@ def _make(
 
 def _exchange(
     call: Call, name: str, context: dict[str, Any], now: float, tokens: TokenCache, plan: OperationPlan, base_url: str
-) -> Generator[HttpRequest, Reply, tuple[Any, Any]]:
+) -> Generator[HttpRequest | Identify, Any, tuple[Any, Any]]:
     """(value, document) of a call and of the calls before it; nothing if its `when` is false."""
     if call.when is not None and not call.when(context):
         return None, None

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from engine.call.auth import chosen, put, sign
+from engine.call.content import Content
 from engine.call.send import Route, SendFailure, Timing
 from engine.call.send.body import Body
 from engine.call.step import Alone, Answer, Deliver, Drain, Exchange, Flow, Open, Pump, Read, Shut, Wait
@@ -34,7 +35,8 @@ class Call:
     """One call: an operation, its unsigned request and everything the attempts share."""
 
     __slots__ = (
-        "attempts", "clock", "context", "credentials", "finish", "operation", "pairs", "request", "route", "tokens", "unsupported",
+        "attempts", "clock", "context", "credentials", "finish", "operation", "out", "pairs", "request", "route", "tokens",
+        "unsupported",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +62,7 @@ class Call:
         self.credentials = credentials  # secrets, one mapping per key
         self.tokens = tokens  # TokenCache, one per key
         self.finish = finish  # completes the Response: report, parsed object
+        self.out: Any = None  # where what is answered is written: an engine.disk.Target
         self.pairs: list[tuple[HttpRequest, HttpRequest]] = []  # unsigned, signed: what signing added can be masked
 
     def timing(self, seconds: float) -> Timing:
@@ -81,8 +84,10 @@ class Call:
         return self.route if self.route.public or not request.public else replace(self.route, public=True)
 
     def exchange(self, request: HttpRequest, seconds: float) -> Exchange:
-        limits = self.attempts.limits
-        return Exchange(request, self.way(request), self.timing(seconds), limits.body_bytes, limits.error_bytes, limits.ratio)
+        limits, timing = self.attempts.limits, self.timing(seconds)
+        if isinstance(request.body, Content):
+            timing.timer.until, timing.answer = self.attempts.deadline.at, seconds
+        return Exchange(request, self.way(request), timing, limits.body_bytes, limits.error_bytes, limits.ratio)
 
     def ready(self) -> Flow:
         """The request, signed; first everything it cannot be written without."""
@@ -148,6 +153,9 @@ class Call:
                 wanted = steps.send(reply)
             except StopIteration as done:
                 return done.value
+            if not isinstance(wanted, HttpRequest):  # this machine's own identity is asked for, and nothing sent
+                reply = yield wanted
+                continue
             answer = yield self.exchange(wanted, self.attempts.limits.until_headers(True))
             _refuse_redirect(answer.status)
             reply = (answer.status, answer.headers, answer.body)
@@ -192,11 +200,17 @@ def whole(call: Call) -> Flow:
     return response
 
 
-def exchanged(call: Call, timeout: float | None, read: Callable[[Answer], Any], ready: Callable[[], Flow] | None = None) -> Flow:
+def exchanged(
+    call: Call,
+    timeout: float | None,
+    read: Callable[[Answer], Any],
+    ready: Callable[[], Flow] | None = None,
+    carried: Callable[[Exchange], Any] | None = None,
+) -> Flow:
     """(what `read` makes of the whole reply, its headers), after as many attempts as that takes.
 
     `timeout` (seconds) is the spec's own for this exchange. `ready` makes the signed request of an exchange that is not the
-    operation's own: what a job asks on its way.
+    operation's own: what a job asks on its way. `carried` puts another step in the place of the exchange: one that stores.
     """
     attempts = call.attempts
     seconds = timeout or attempts.limits.until_headers(False)
@@ -207,7 +221,8 @@ def exchanged(call: Call, timeout: float | None, read: Callable[[Answer], Any], 
         try:
             request = (yield from ready()) if ready is not None else call.at_once() or (yield from call.ready())
             signed = True
-            answer = yield call.exchange(request, seconds)
+            exchange = call.exchange(request, seconds)
+            answer = yield exchange if carried is None else carried(exchange)
             _refuse_redirect(answer.status)
             value = read(answer)
         except SendFailure as failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,13 @@ def test_a1_a_remote_spec_reads_no_environment_at_all(naming: str) -> None:
     seen, error = ask([stranger(text)])
     assert not carried(seen)
     assert error is not None and not leaks(str(error)) and "set " not in str(error).rpartition("pass providers")[2]
+
+
+@pytest.mark.parametrize("source", ["aws", "azure", "gcp"])
+def test_a1_a_remote_spec_cannot_ask_for_the_machines_identity(source: str) -> None:
+    identity = f'auth: {{tokens: {{me: {{source: {source}}}}}, bearer: "{{{{ me.token }}}}"}}'
+    seen, error = ask([stranger(re.sub("^auth:.*$", identity, FRAME, flags=re.MULTILINE))])
+    assert not seen and isinstance(error, SpecError) and any(p.rule == "remote-identity" for p in error.problems)
 
 
 def test_a1_a_remote_spec_gets_the_key_its_caller_hands_over() -> None:

@@ -13,7 +13,7 @@ from engine.expr.template import Templates
 from engine.spec.compile.call import Calls, Functions, number, present
 from engine.spec.node import Node
 from engine.spec.problem import Problems, nearest
-from engine.vocabulary import ANY, AUTH_SCHEMES, SIGNERS, Shape
+from engine.vocabulary import ANY, AUTH_SCHEMES, IDENTITIES, SIGNERS, Shape
 
 AUTH_FUNCTIONS = ("uuid", "now", "date", "hmac256", "sha256", "hex", "fingerprint")
 _NONE = plan.Auth()
@@ -97,6 +97,8 @@ class Auths:
             if present(token, "jwt"):
                 source: Any = f"jwt_{name}"
                 templates.template(source, token.value["jwt"], "body")
+            elif present(token, "source"):
+                source = self._identity(name, token, templates)
             else:
                 if not present(token, "value"):
                     self.problems.error("missing-key", f"token `{name}` needs `value`", token.key_mark or token.mark)
@@ -114,8 +116,24 @@ class Auths:
             reads=tuple(reads),
         )
 
+    def _identity(self, name: str, token: Node, templates: Templates) -> tuple[str, str | None]:
+        """The source of a token that is this machine's own, and the template of what it is asked for."""
+        node = token.value["source"]
+        source = str(node.value)
+        if source not in IDENTITIES:
+            self.problems.error("unknown-identity", f"`{source}` is not a known identity", node.mark, nearest(source, IDENTITIES))
+        if not self.trusted:
+            message = "a spec from elsewhere cannot ask for this machine's identity"
+            self.problems.error("remote-identity", message, node.mark, width=len(source))
+        if not present(token, "with"):
+            return source, None
+        templates.template(f"with_{name}", token.value["with"], "body")
+        return source, f"with_{name}"
+
 
 def _token(name: str, source: Any, ttl: float | None, functions: Functions) -> plan.Token:
+    if isinstance(source, tuple):
+        return plan.Token(name, source=source[0], options=functions.get(source[1]), ttl=ttl)
     if isinstance(source, str):
         return plan.Token(name, jwt=functions.get(source), ttl=ttl)
     return plan.Token(name, call=source(functions), ttl=ttl)

@@ -5,6 +5,9 @@ RULES = {
     "one-payload": "A call sends at most one of body, form, multipart, binary, xml and jsonl.",
     "one-scheme": "An `auth` table signs in exactly one way: bearer, header, query, basic, body, sign or any.",
     "unknown-signer": "`sign` names a signature scheme the engine does not have.",
+    "unknown-identity": "`source` of a token names an identity of the machine that the engine cannot ask for.",
+    "remote-identity": "A spec that comes from elsewhere asks for an identity of the machine (RELIABILITY A1).\n\nSuch a token "
+    "would hand the machine's own credentials to a stranger's host. Only packaged specs and the user's own may ask.",
     "unknown-parameter": "`params` lists a name that is not a parameter of the operation.",
     "no-evidence": "A capability is `true` but nothing in the spec can express it.\n\nSee the table of SPEC_LANGUAGE 11: "
     "`vision` wants an `image` entry in `parts`, `tools` a template that reads `tools`, a place for results and a `tool_call` "

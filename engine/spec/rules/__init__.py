@@ -194,7 +194,7 @@ def _tokens(auth: Node | None) -> Iterator[tuple[str, Node]]:
     if auth is None or not auth.is_map:
         return
     for name, token in (auth.get("tokens") or Node({})).items():
-        if token.is_map and token.get("jwt") is None:
+        if token.is_map and token.get("jwt") is None and token.get("source") is None:
             yield f"auth.tokens.{name}", token
     for _, option in (auth.get("any") or Node({})).items():
         yield from _tokens(option)
