@@ -8,7 +8,7 @@ SDKS   := .venv-sdks
 SHARED ?= ../shared
 JOBS   ?= 2
 
-.PHONY: demo test check format replay wire faults laws properties pairs sdk-matrix docs bench bench-gateway soak clean
+.PHONY: demo test check format replay wire faults batch-kills laws properties pairs sdk-matrix docs bench bench-gateway soak clean
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -59,6 +59,12 @@ wire: $(SDKS)/.ready
 ROUNDS ?= 100
 faults: $(VENV)/.test
 	$(BIN)/python tools/faults.py --shared $(SHARED) --rounds $(ROUNDS)
+
+# a batch of ROWS rows against the simulator, killed KILLS times: every row once, in order, in 200 MB
+ROWS  ?= 100000
+KILLS ?= 20
+batch-kills: $(VENV)/.test
+	$(BIN)/python tools/batch_kills.py --rows $(ROWS) --kills $(KILLS)
 
 # every property on all its random examples; `make test` tries a quarter of them
 properties: $(VENV)/.test

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.calling import INTERRUPT, Caller, _leaving
 from engine.errors import ConfigError, Error
-from engine.faces import AsyncFace, Face, named
+from engine.faces import AsyncFace, Face, async_face_of, face_of, named
 from engine.leaving import passing
 from engine.several import AT_ONCE, SEVERAL, following, joined
 from engine.streams import AsyncStream, Stream
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+    from engine.batch.face import AsyncBatchFace, BatchFace
     from engine.call.flow import Call
     from engine.call.send.drive import Driver
     from engine.call.send.drive_async import AsyncDriver
     from engine.jobs import AsyncJob, Job
+    from engine.realtime.face import AsyncSessionFace, SessionFace
     from engine.routing.probing import Pulse
     from engine.types import HttpRequest, Response
 
@@ -50,7 +52,7 @@ class Client(Caller):
     engine.reliability.deadline.Limits), `trust_env` (use the environment's proxies), `routes` ({name: engine.Route} or an
     llmkit.yaml: names that stand where a model stands), `rates` (what may be asked of a provider: engine.reliability.rates),
     `budgets` (what may be spent: engine.ledger.budget) with their `ledger` (a path; default: memory), `route_log`
-    (a file that gets a line for every routed call), `on` (a listener of every event: see `Client.on`).
+    (a file that gets a line for every routed call), `cache` (where answers are kept: engine.cache.options), `on` (a listener of every event: see `Client.on`).
     """
 
     if TYPE_CHECKING:
@@ -73,17 +75,16 @@ class Client(Caller):
         delete_file: Face
         download_file: Face
         count_tokens: Face
-        batch: Face
+        batch: BatchFace
         list_models: Face
-        realtime: Face
+        realtime: SessionFace
 
     _driver_made: Driver | None = None
 
-    def __getattr__(self, name: str) -> Face:
+    def __getattr__(self, name: str) -> Any:
         if name not in OPERATIONS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        face = Face(self, name)
-        self.__dict__[name] = face
+        face = self.__dict__[name] = face_of(self, name)
         return face
 
     def call(self, operation: str, model: str, /, **fields: Any) -> Response:
@@ -241,17 +242,16 @@ class AsyncClient(Caller):
         delete_file: AsyncFace
         download_file: AsyncFace
         count_tokens: AsyncFace
-        batch: AsyncFace
+        batch: AsyncBatchFace
         list_models: AsyncFace
-        realtime: AsyncFace
+        realtime: AsyncSessionFace
 
     _driver_made: AsyncDriver | None = None
 
-    def __getattr__(self, name: str) -> AsyncFace:
+    def __getattr__(self, name: str) -> Any:
         if name not in OPERATIONS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        face = AsyncFace(self, name)
-        self.__dict__[name] = face
+        face = self.__dict__[name] = async_face_of(self, name)
         return face
 
     async def call(self, operation: str, model: str, /, **fields: Any) -> Response:

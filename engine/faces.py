@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from engine.client import AsyncClient, Client
     from engine.explain import Explanation
     from engine.jobs import AsyncJob, Job
+    from engine.realtime import AsyncSession, Session
     from engine.types import Response
 
-__all__ = ["AsyncFace", "Face", "named"]
+__all__ = ["AsyncFace", "Face", "async_face_of", "face_of", "named"]
 
 #: fields that may be given by position, after the model
 POSITIONAL: dict[str, tuple[str, ...]] = {
@@ -103,6 +104,54 @@ class Face:
         return f"<{self.name} of {self._client!r}>"
 
 
+class SessionFace:
+    """Sessions of a client: `with client.realtime(model, …) as session`. Nothing is sent before the block is entered.
+
+    Beside the request's fields: `run_tools` (tools that are functions are run when the model calls them), `queue` (events
+    that may wait unread), `timeout` (seconds until the session must be open), `unsupported` and `dialect`.
+    """
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self.name = name
+
+    def __call__(self, model: str, **fields: Any) -> Session:
+        from engine.realtime.blocking import Session
+        from engine.realtime.opening import opening
+
+        made = opening(self._client, model, fields)
+        return Session(made, lambda: self._client._driver.run(made.call.ready()))
+
+    def explain(self, model: str, **fields: Any) -> Explanation:
+        """The handshake and the first message, with masked credentials. Nothing is sent."""
+        return self._client._explain(self.name, model, (), fields)
+
+    def __repr__(self) -> str:
+        return f"<{self.name} of {self._client!r}>"
+
+
+class AsyncSessionFace:
+    """The async twin of SessionFace: `async with client.realtime(model, …) as session`."""
+
+    def __init__(self, client: AsyncClient, name: str) -> None:
+        self._client = client
+        self.name = name
+
+    def __call__(self, model: str, **fields: Any) -> AsyncSession:
+        from engine.realtime.opening import opening
+        from engine.realtime.session import AsyncSession
+
+        made = opening(self._client, model, fields)
+        return AsyncSession(made, lambda: self._client._driver.run(made.call.ready()))
+
+    def explain(self, model: str, **fields: Any) -> Explanation:
+        """The handshake and the first message, with masked credentials. Nothing is sent."""
+        return self._client._explain(self.name, model, (), fields)
+
+    def __repr__(self) -> str:
+        return f"<{self.name} of {self._client!r}>"
+
+
 class AsyncFace:
     """The async twin of Face. `stream` gives an AsyncStream; `explain` sends nothing and is no coroutine."""
 
@@ -131,3 +180,29 @@ class AsyncFace:
 
     def __repr__(self) -> str:
         return f"<{self.name} of {self._client!r}>"
+
+
+def face_of(client: Client, name: str) -> Any:
+    """The face of an operation: what `client.NAME` is."""
+    if name == "batch":
+        from engine.batch.face import BatchFace
+
+        return BatchFace(client)
+    if name == "realtime":
+        from engine.realtime.face import SessionFace
+
+        return SessionFace(client)
+    return Face(client, name)
+
+
+def async_face_of(client: AsyncClient, name: str) -> Any:
+    """The same of an async client."""
+    if name == "batch":
+        from engine.batch.face import AsyncBatchFace
+
+        return AsyncBatchFace(client)
+    if name == "realtime":
+        from engine.realtime.face import AsyncSessionFace
+
+        return AsyncSessionFace(client)
+    return AsyncFace(client, name)

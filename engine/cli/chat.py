@@ -126,7 +126,13 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
             fields[name] = value
     if arguments.reasoning:
         fields["reasoning_effort"] = arguments.reasoning
-    for pair in arguments.param:
+    return {**fields, **parameters(arguments.param)}
+
+
+def parameters(given: list[str]) -> dict[str, Any]:
+    """What `--param NAME=JSON` says; a bare word is a text."""
+    fields: dict[str, Any] = {}
+    for pair in given:
         name, equals, value = pair.partition("=")
         if not equals:
             raise ConfigError(f"--param takes NAME=JSON, not `{pair}`")
