@@ -11,9 +11,9 @@ in the async twin these are coroutines. Failures leave as SendFailure, which the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from engine.reliability.deadline import Timer
 from engine.types import Headers, HttpRequest
@@ -84,29 +84,32 @@ class AsyncTransport(Protocol):
     async def close(self) -> None: ...
 
 
-_names: dict[bytes, str] = {}  # providers repeat the same few
+class _Names(dict[bytes, str]):
+    """Header names in lower case; providers repeat the same few."""
+
+    def __missing__(self, given: bytes) -> str:
+        name = str(given, "latin-1").lower()
+        if len(self) < 512 and len(given) <= 64:
+            self[given] = name
+        return name
 
 
-def _name(given: bytes) -> str:
-    name = str(given, "latin-1").lower()
-    if len(_names) < 512 and len(given) <= 64:
-        _names[given] = name
-    return name
+_names = _Names()
 
 
-def lower(pairs: Any, limit: int) -> Headers:
-    """Header pairs as a mapping with lower-case names; repeated ones are joined by a comma. SendFailure past the limit."""
-    out = Headers()
-    size = 0
-    known = _names
-    for name, value in pairs:
-        size += len(name) + len(value) + 4
-        if name.__class__ is bytes:
-            value = str(value, "latin-1")
-            name = known.get(name) or _name(name)
-        else:
-            name = name.lower()
-        out[name] = f"{out[name]}, {value}" if name in out else value
-    if size > limit:
+def lower(pairs: Sequence[tuple[bytes, bytes]], limit: int) -> Headers:
+    """Raw header pairs as a mapping with lower-case names; repeated ones are joined by a comma. SendFailure past the limit."""
+    if not pairs:
+        return Headers()
+    names, values = zip(*pairs)
+    told = b"\n".join(values)
+    if len(told) + sum(map(len, names)) + 4 * len(names) > limit:
         raise SendFailure("limit", f"the reply's headers are longer than {limit} bytes")
+    texts = told.decode("latin-1").split("\n")  # a value holds no line end
+    keys = list(map(_names.__getitem__, names))
+    out = Headers(zip(keys, texts))
+    if len(out) != len(keys):
+        out = Headers()
+        for name, text in zip(keys, texts):
+            out[name] = f"{out[name]}, {text}" if name in out else text
     return out

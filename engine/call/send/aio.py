@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 import re
 import socket
 import ssl
@@ -14,7 +15,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from engine.call.send import Route, SendFailure, Timing, lower
-from engine.call.send.origin import QUERY, checked, is_public, proxy_for, ssl_context, wire_headers
+from engine.call.send.origin import QUERY, added, checked, is_public, proxy_for, sized, ssl_context
 from engine.types import HttpRequest
 
 __all__ = ["AiohttpTransport"]
@@ -22,6 +23,7 @@ __all__ = ["AiohttpTransport"]
 KEEPALIVE = 60.0
 HEADER = 65536  # bytes of a line of a reply's head; all of it together is bounded by the call's limits
 PLACES = 256  # URLs that are remembered
+SHAPES = 64  # kinds of heads that are remembered of one URL
 _REPEATED = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))  # idempotent (RFC 9110)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -93,13 +95,16 @@ class AiohttpReply:
     async def read(self) -> bytes:
         content = self._content
         try:
+            if content.at_eof():
+                return b""
             data = content.read_nowait(-1) if content.exception() is None else _left(content)
             if data:  # what is there already needs no clock
                 return data
-            if content.at_eof():
-                return b""
-            async with asyncio.timeout_at(self._loop.time() + self._timer.left()):
+            expiry = self._loop.call_at(self._loop.time() + self._timer.left(), _expire, content)
+            try:
                 return await content.readany()
+            finally:
+                expiry.cancel()
         except _ERRORS as error:
             raise _failure(error) from None
 
@@ -112,6 +117,12 @@ class AiohttpReply:
             connection.close()
 
 
+def _expire(waiting: Any) -> None:
+    """The time of an exchange is over: whoever waits for this protocol or body is told. A handle of the loop and this cost half
+    of what `asyncio.timeout` does, and there is no cancellation that could be taken for the caller's."""
+    waiting.set_exception(aiohttp.SocketTimeoutError())
+
+
 def _left(content: Any) -> bytes:
     """What had arrived when the connection broke and nobody has read yet. The library's own readers would drop it, but it was
     sent: the caller sees it before the error (RELIABILITY T3)."""
@@ -120,22 +131,65 @@ def _left(content: Any) -> bytes:
     return data
 
 
+class _First(aiohttp.ClientRequest):
+    """What the pool knows a connection by; never sent itself. Its key is made once, not with every call."""
+
+    connection_key: Any = None
+
+    def __init__(self, url: URL, context: ssl.SSLContext | None, through: URL | None, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__("GET", url, loop=loop, ssl=context or True, proxy=through)
+        self.connection_key = super().connection_key
+
+
 class _Place:
     """Where the requests to one URL go: what finds them a connection, and how they name the URL."""
 
-    __slots__ = ("first", "lines", "target")
+    __slots__ = ("first", "heads", "lines", "route", "target")
 
-    def __init__(self, url: URL, context: ssl.SSLContext | None, proxy: str | None, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, url: URL, route: Route, context: ssl.SSLContext | None, proxy: str | None, loop: asyncio.AbstractEventLoop
+    ) -> None:
         through = URL(proxy) if proxy else None
-        #: what the pool knows a connection by; never sent itself
-        self.first = aiohttp.ClientRequest("GET", url, loop=loop, ssl=context or True, proxy=through)
+        self.route = route
+        self.first = _First(url, context, through, loop)
         self.target = url.raw_path_qs
         self.lines = [f"Host: {self.first.headers['Host']}"]
+        self.heads: dict[tuple[Any, ...], str] = {}
         if through is not None and context is None:  # a proxy is told the whole URL; with TLS there is a tunnel instead
             self.target = str(url)
             if through.user or through.password:
                 known = base64.b64encode(f"{through.user or ''}:{through.password or ''}".encode()).decode()
                 self.lines.append(f"Proxy-Authorization: Basic {known}")
+
+    def head(self, request: HttpRequest) -> bytes:
+        """The head of a request. Raises ValueError for what could end a line before its end.
+
+        Requests to one URL differ in the values of their headers: all else of the text is put together once.
+        """
+        headers, body = request.headers, request.body
+        shape = (request.method, request.stream, *headers)
+        form = self.heads.get(shape) or self._form(shape)
+        values = tuple(headers.values())
+        if not "".join(values).isprintable() and any(map(_CONTROL.search, values)):
+            raise ValueError("a header holds a control character")
+        head = form % values
+        if sized(body, request.method):
+            return f"{head}Content-Length: {len(body or b'')}\r\n\r\n".encode()
+        return (head + "\r\n").encode()
+
+    def _form(self, shape: tuple[Any, ...]) -> str:
+        """The head of all requests of a shape (method, stream, names of headers), with gaps where their values stand."""
+        method, stream, *names = shape
+        lines = [f"{method} {self.target} HTTP/1.1", *self.lines]
+        lines += [f"{name}: {value}" for name, value in added(tuple(names), stream)]
+        if any(map(_CONTROL.search, (*lines, *names))):
+            raise ValueError("a header holds a control character")
+        form = "".join(f"{line}\r\n" for line in lines).replace("%", "%%")
+        form += "".join(f"{name}: ".replace("%", "%%") + "%s\r\n" for name in names)
+        if len(self.heads) >= SHAPES:
+            self.heads.clear()
+        self.heads[shape] = form
+        return form
 
 
 class AiohttpTransport:
@@ -147,62 +201,65 @@ class AiohttpTransport:
 
     def __init__(self) -> None:
         self._pools: dict[bool, aiohttp.TCPConnector] = {}
-        self._places: dict[tuple[str, Route], _Place] = {}  # most calls repeat one of few URLs
+        self._places: dict[str, _Place] = {}  # most calls repeat one of few URLs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._patience = aiohttp.ClientTimeout(total=None)
 
     async def open(self, request: HttpRequest, route: Route, timing: Timing) -> AiohttpReply:
+        """Send the request and wait for the headers of the reply."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # sockets of a loop that has ended are dead
             await self._forget()
             self._loop = loop
         again = request.method in _REPEATED
         try:
-            place = self._places.get((request.url, route)) or self._place(request.url, route, loop)
-            data = _written(request, place)
-            # `timeout_at` raises TimeoutError, of which OSError is the base: caught with the rest.
-            async with asyncio.timeout_at(loop.time() + timing.timer.left()):
-                while True:
+            place = self._places.get(request.url)
+            if place is None or (place.route is not route and place.route != route):
+                place = self._place(request.url, route, loop)
+            data = place.head(request)
+            if request.body:
+                data += request.body
+            pool = self._pools.get(route.public) or self._pool(route.public)
+            left = timing.timer.left()
+            connect = timing.connect if timing.connect < left else max(0.001, left)
+            if self._patience.connect != connect:
+                self._patience = aiohttp.ClientTimeout(None, connect, sock_connect=connect, ceil_threshold=math.inf)
+            while True:
+                try:
+                    connection = await pool.connect(place.first, [], self._patience)
+                except TimeoutError:
+                    raise SendFailure("timeout", "no connection within the time limit", unsent=True) from None
+                try:
+                    protocol: Any = connection.protocol
+                    transport = protocol.transport
+                    if transport is None or transport.is_closing():
+                        raise aiohttp.ServerDisconnectedError
+                    protocol.set_response_params(
+                        skip_payload=request.method == "HEAD",
+                        read_until_eof=True,
+                        auto_decompress=False,
+                        max_line_size=HEADER,
+                        max_field_size=HEADER,
+                    )
+                    transport.write(data)
+                    if timing.sent is not None:
+                        timing.sent()
+                    expiry = loop.call_at(loop.time() + timing.timer.left(), _expire, protocol)
                     try:
-                        return await self._exchange(request, route, place, data, timing)
-                    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-                        # An idle connection that had just been closed: what can do no harm is sent again at once.
-                        if not again or isinstance(error, (aiohttp.ClientConnectorError, TimeoutError)):
-                            raise
-                        again = False
+                        message, content = await protocol.read()
+                        while message.code < 200 and message.code != 101:  # what a server says before it answers
+                            message, content = await protocol.read()
+                    finally:
+                        expiry.cancel()
+                    return AiohttpReply(connection, message, content, timing, loop)
+                except BaseException as error:
+                    connection.close()
+                    # An idle connection that had just been closed: what can do no harm is sent again at once.
+                    if not again or not isinstance(error, (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)):
+                        raise
+                    again = False
         except _ERRORS as error:
             raise _failure(error) from None
-
-    async def _exchange(self, request: HttpRequest, route: Route, place: _Place, data: bytes, timing: Timing) -> AiohttpReply:
-        """Send what is written and wait for the headers of the reply."""
-        pool = self._pools.get(route.public) or self._pool(route.public)
-        if self._patience.sock_connect != timing.connect:
-            self._patience = aiohttp.ClientTimeout(total=None, sock_connect=timing.connect)
-        try:
-            connection = await pool.connect(place.first, [], self._patience)
-        except TimeoutError:
-            raise SendFailure("timeout", "no connection within the time limit", unsent=True) from None
-        try:
-            protocol, transport = connection.protocol, connection.transport
-            if protocol is None or transport is None or transport.is_closing():
-                raise aiohttp.ServerDisconnectedError
-            protocol.set_response_params(
-                skip_payload=request.method == "HEAD",
-                read_until_eof=True,
-                auto_decompress=False,
-                max_line_size=HEADER,
-                max_field_size=HEADER,
-            )
-            transport.write(data)
-            if timing.sent is not None:
-                timing.sent()
-            message, content = await protocol.read()
-            while message.code < 200 and message.code != 101:  # what a server says before it answers
-                message, content = await protocol.read()
-            return AiohttpReply(connection, message, content, timing, self._loop)  # type: ignore[arg-type]
-        except BaseException:
-            connection.close()
-            raise
 
     def _place(self, url: str, route: Route, loop: asyncio.AbstractEventLoop) -> _Place:
         """Checked and remembered: where a URL leads by this route. The environment's proxies are read once for each."""
@@ -214,11 +271,11 @@ class AiohttpTransport:
         proxy = proxy_for(route, scheme, host)
         if route.public and _is_literal(host) and not is_public(host):
             raise SendFailure("config", "the host of this URL does not have a public address", unsent=True)
-        place = _Place(parsed, context, proxy, loop)
+        place = _Place(parsed, route, context, proxy, loop)
         if not proxy and len(url.partition("?")[2]) < QUERY:
             if len(self._places) >= PLACES:
                 self._places.clear()
-            self._places[(url, route)] = place
+            self._places[url] = place
         return place
 
     async def _forget(self) -> None:
@@ -242,19 +299,6 @@ class AiohttpTransport:
         pools, self._pools = list(self._pools.values()), {}
         for pool in pools:
             await pool.close()
-
-
-def _written(request: HttpRequest, place: _Place) -> bytes:
-    """The request as it goes out. Raises ValueError for what could end a line before its end."""
-    body = request.body
-    lines = [f"{request.method} {place.target} HTTP/1.1", *place.lines]
-    lines += [f"{name}: {value}" for name, value in wire_headers(request.headers, body, request.method, request.stream)]
-    text = "".join(lines)
-    if not text.isprintable() and _CONTROL.search(text):
-        raise ValueError("a header holds a control character")
-    lines += ("", "")
-    head = "\r\n".join(lines).encode()
-    return head + body if body else head
 
 
 def _is_literal(host: str) -> bool:

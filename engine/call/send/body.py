@@ -69,7 +69,13 @@ class Body:
 
     def add(self, data: bytes) -> None:
         """Collect raw bytes for `whole`."""
-        self._chunks.append(self.feed(data))
+        if self._inflate is None:
+            self._size += len(data)
+            if self._limit is not None and self._size > self._limit:
+                raise self._too_long()
+            self._chunks.append(data)
+        else:
+            self._chunks.append(self.feed(data))
 
     def end(self) -> None:
         """The raw bytes are over. SendFailure if compressed data is cut."""
@@ -78,7 +84,8 @@ class Body:
 
     def whole(self) -> bytes:
         """All content collected, at the end of the raw bytes."""
-        self.end()
+        if self._inflate is not None:
+            self.end()
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
     def _count(self, n: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import threading
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from engine.call.send import Route, SendFailure
@@ -12,7 +13,7 @@ from engine.call.send import Route, SendFailure
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["proxy_for", "public_address", "ssl_context", "wire_headers"]
+__all__ = ["added", "proxy_for", "public_address", "sized", "ssl_context", "wire_headers"]
 
 QUERY = 16  # a URL with a longer query may hold a key and is no key of a cache (RELIABILITY S5)
 _contexts: dict[str | None, Any] = {}
@@ -112,22 +113,28 @@ _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 _ACCEPT = ("Accept", "*/*")
 _STREAMED, _WHOLE = ("Accept-Encoding", "identity"), ("Accept-Encoding", "gzip, deflate")
 _AGENT = ("User-Agent", "llmkit-engine")
-_OURS = frozenset(("accept", "accept-encoding", "user-agent"))
+_SIZED = frozenset(("POST", "PUT", "PATCH"))  # methods that say how long their body is, even if there is none
 
 
 def wire_headers(headers: dict[str, str], body: bytes | None, method: str, stream: bool) -> list[tuple[str, str]]:
-    """The request's headers and those the engine itself adds: offered encodings, agent, length.
+    """The request's headers and those the engine itself adds: offered encodings, agent, length."""
+    out = [*headers.items(), *added(tuple(headers), stream)]
+    if sized(body, method):
+        out.append(("Content-Length", str(len(body or b""))))
+    return out
+
+
+def sized(body: bytes | None, method: str) -> bool:
+    """Does a request say how long its body is?"""
+    return body is not None or method in _SIZED
+
+
+@lru_cache(maxsize=256)  # most calls repeat one of few sets of names
+def added(names: tuple[str, ...], stream: bool) -> tuple[tuple[str, str], ...]:
+    """What the engine itself adds to headers of these names, whatever their values.
 
     Streams are asked for uncompressed, because a compressor on the way holds events back.
     """
-    out = list(headers.items())
-    given = _OURS.intersection([name.lower() for name in headers])
-    if "accept" not in given:
-        out.append(_ACCEPT)
-    if "accept-encoding" not in given:
-        out.append(_STREAMED if stream else _WHOLE)
-    if "user-agent" not in given:
-        out.append(_AGENT)
-    if body is not None or method in ("POST", "PUT", "PATCH"):
-        out.append(("Content-Length", str(len(body or b""))))
-    return out
+    given = {name.lower() for name in names}
+    ours = (_ACCEPT, _STREAMED if stream else _WHOLE, _AGENT)
+    return tuple([pair for pair in ours if pair[0].lower() not in given])
