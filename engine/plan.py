@@ -290,6 +290,7 @@ class ProviderPlan(_Frozen):
     status_note: dict[str, Any] = field(default_factory=dict)  # since, reason, instead
     about: str | None = None
     docs: str | None = None
+    telemetry: str | None = None  # its name in OpenTelemetry's conventions, where that is not its id
     secrets: tuple[Secret, ...] = ()
     variables: tuple[Variable, ...] = ()
     base_url: Variable | None = None  # set when the operator chooses the server: `base_url: {env: …}`

@@ -37,6 +37,7 @@ def provider_plan(
         status_note=note,
         about=_text(node, "about"),
         docs=_text(node, "docs"),
+        telemetry=_text(node, "telemetry"),
         secrets=secrets,
         variables=variable_plans(node, secrets, problems),
         base_url=_server(node, problems),
