@@ -23,8 +23,6 @@ HOMES = {
     "aiohttp": "engine/call/send",
     "opentelemetry": "engine/telemetry",
     "matplotlib": "engine/cli/plot",
-    "opentelemetry": "engine/telemetry",
-    "matplotlib": "engine/cli/plot",
     "pyarrow": "engine/batch/rows",
     "redis": "engine/reliability/link",
     "botocore": "engine/call/send/identity",
