@@ -19,7 +19,7 @@ from engine.expr.backward import Bindings, Matcher, Patterns, Taker
 from engine.expr.backward.bindings import UNSURE, found
 from engine.expr.backward.saying import unheard
 from engine.serve.canonical import inputs_of, request_of
-from engine.serve.spelling import camel, opaque_keys, snaky
+from engine.serve.spelling import Spelling
 from engine.spec.node import Node
 from engine.spec.problem import Problems
 from engine.types import Report
@@ -47,6 +47,8 @@ def compile_accept(tree: Node, dialects: Sequence[str], problems: Problems, oper
     accept = tree.get("serve", "accept") or _EMPTY
     unheard(accept, vocabulary.REQUESTS[operation], problems)
     tables = tree.get("tables")
+    either = accept.get("spelling")
+    spelling = Spelling(tree, accept) if either is not None and either.value == "either" else None
     patterns = Patterns(
         problems,
         vocabulary.REQUESTS[operation],
@@ -54,14 +56,13 @@ def compile_accept(tree: Node, dialects: Sequence[str], problems: Problems, oper
         dialects,
         tree.get("parts"),
         accept.get("parts"),
+        spelling.look if spelling is not None else None,
     )
     body = patterns.body(tree.get("body") or tree.get("form") or tree.get("multipart") or _EMPTY, accept.get("body"))
     params = patterns.params(tree.get("params"), accept.get("params"))
     absent = accept.get("absent")
-    spelling = accept.get("spelling")
-    opaque = opaque_keys(tree, accept) if spelling is not None and spelling.value == "either" else None
     reader = _reader(
-        body, params, absent.plain() if absent is not None else {}, opaque, dialects[-1] if dialects else "", operation
+        body, params, absent.plain() if absent is not None else {}, spelling, dialects[-1] if dialects else "", operation
     )
     return Accepting(reader, _route(tree, accept, patterns))
 
@@ -70,15 +71,14 @@ _EMPTY = Node({})
 
 
 def _reader(
-    body: Matcher, params: Taker, absent: Mapping[str, Any], opaque: frozenset[str] | None, dialect: str, operation: str
+    body: Matcher, params: Taker, absent: Mapping[str, Any], spelling: Spelling | None, dialect: str, operation: str
 ) -> Accept:
     fields_of = request_of if operation in ("chat", "count_tokens") else inputs_of if operation == "embeddings" else _as_bound
 
-    def accept(given: Any, report: Report | None = None) -> dict[str, Any]:
+    def read(given: Any) -> tuple[Any, Bindings]:
+        """What is left over, and what was bound."""
         bindings: Bindings = {}
         try:
-            if opaque is not None and snaky(given, opaque):
-                given = camel(given, opaque)
             match = body(given, bindings)
         except RecursionError:
             match = None  # nested as no request is
@@ -87,9 +87,14 @@ def _reader(
             left = given
         else:
             left = match[0]
-        if left is not None:
-            left = params(left, bindings)
-        unsure = bindings.pop(UNSURE, None)
+        return params(left, bindings) if left is not None else None, bindings
+
+    def accept(given: Any, report: Report | None = None) -> dict[str, Any]:
+        if spelling is None:
+            left, bindings = read(given)
+        else:
+            left, bindings = spelling.read(given, read)
+        unsure = bindings.pop(UNSURE, None) if UNSURE in bindings else None
         if unsure and left.__class__ is dict:
             for key, (path, rest) in unsure.items():
                 if found(bindings, path) is not None or (path == ("reasoning",) and "reasoning_effort" in bindings):

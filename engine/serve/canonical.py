@@ -18,15 +18,13 @@ _FIELDS = (
     (frozenset(CHAT.fields) | {"chat_body"}) - _CONVERSATION - {"system_plain", "has_tool_history", "prefill", "stream_options"}
 )
 _KEPT = ("name", "cache", "extra")
-_BARE = {"role", "text"}
-_WHOLE = {"role", "parts"}
 _TEXT = {"type", "text"}
 
 
 def request_of(bindings: dict[str, Any], dialect: str) -> dict[str, Any]:
     """The fields of a request, for `normalize`. `bindings` are taken over."""
-    fields = {k: v for k, v in bindings.items() if k in _FIELDS and v is not None}
     messages = _messages(bindings)
+    fields = {k: v for k, v in bindings.items() if k in _FIELDS and v is not None}
     if messages is not None:
         fields["messages"] = messages
     server = fields.get("server_tools")
@@ -72,22 +70,29 @@ def _messages(bindings: dict[str, Any]) -> list[dict[str, Any]] | None:
         if given is not None:
             said = out
             for item in given:
-                if item.keys() == _BARE:
-                    add({"role": item["role"], "content": item["text"]} if item["role"] != "tool" else _result(item))
-                elif "type" in item and item["type"] == "native":
+                role = item.get("role")
+                if role == "tool":
+                    add(_result(item))
+                elif len(item) == 2 and role is not None:
+                    parts = item.get("parts")
+                    if "text" in item:
+                        add({"role": role, "content": item["text"]})
+                    elif parts and len(parts) == 1 and len(parts[0]) == 2 and parts[0]["type"] == "text" and "text" in parts[0]:
+                        add({"role": role, "content": parts[0]["text"]})
+                    else:
+                        add(_message(item))
+                elif item.get("type") == "native":
                     add(item)
                 else:
-                    add(_result(item) if item.get("role") == "tool" else _message(item))
+                    add(_message(item))
     return out if out or said is not None else None
 
 
 def _message(item: dict[str, Any]) -> dict[str, Any]:
     """A message with everything it says as parts, in the order models write them. `item` is taken over."""
     parts: list[dict[str, Any]]
-    if item.keys() == _WHOLE:
+    if len(item) == 2 and "parts" in item and "role" in item:
         parts = item["parts"]
-        if len(parts) == 1 and parts[0].keys() == _TEXT and parts[0]["type"] == "text":
-            return {"role": item["role"], "content": parts[0]["text"]}
         for part in parts:
             if "cache" in part or part["type"] == "tool_result":
                 _part(part)

@@ -3,8 +3,8 @@
     patterns = Patterns(problems, vocabulary.CHAT, tables, ("acme-chat",), parts, accept_parts)
     read = patterns.body(body, accept_body)             # read(value, bindings) -> (leftover or None, penalty) or None
 
-Patterns never raise on what they are given, and cost pattern size x data size. `dialects` is the `extends` chain, nearest
-first; leftovers and native items carry its last, the root.
+Patterns never raise on what they are given (unless `look` does, which sees every unknown key), and cost pattern size x data
+size. `dialects` is the `extends` chain, nearest first; leftovers and native items carry its last, the root.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.expr.backward.bindings import Bindings, Match, Matcher
+from engine.expr.backward.bindings import Bindings, Look, Match, Matcher
 from engine.expr.backward.lists import Place
 from engine.expr.backward.params import Parameters, Taker
 from engine.spec.node import Node
@@ -43,8 +43,9 @@ class Patterns(Parameters):
         dialects: Sequence[str],
         parts: Node | None = None,
         accept_parts: Node | None = None,
+        look: Look | None = None,
     ) -> None:
-        super().__init__(problems, request, tables, dialects)
+        super().__init__(problems, request, tables, dialects, look)
         self._tables = (accept_parts, parts)
         if parts is not None or accept_parts is not None:
             self.compile_parts()

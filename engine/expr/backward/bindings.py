@@ -17,6 +17,14 @@ Matcher = Callable[[Any, Bindings], "Match | None"]
 Path = tuple[Any, ...]
 
 MATCHED: Match = (None, 0)
+
+
+class Spelled(Exception):
+    """A key stands in the other of two spellings: what is read has to be respelled first."""
+
+
+#: looks at a key that no pattern knows; raises Spelled
+Look = Callable[[str], None]
 #: name under which keys stand that only mean something beside others: key -> (path, what is left over then)
 UNSURE = "$unsure"
 
@@ -39,13 +47,14 @@ class Pattern:
 def bind(bindings: Bindings, path: Path, value: Any) -> bool:
     """Put a value at a path. False if something else is there; lists are appended to, mappings join."""
     at = bindings
-    for key in path[:-1]:
-        below = at.get(key)
-        if below is None:
-            below = at[key] = {}
-        elif below.__class__ is not dict:
-            return False
-        at = below
+    if len(path) > 1:
+        for key in path[:-1]:
+            below = at.get(key)
+            if below is None:
+                below = at[key] = {}
+            elif below.__class__ is not dict:
+                return False
+            at = below
     key = path[-1]
     old = at.get(key)
     if old is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.expr.backward.bindings import Bindings, Matcher, Path, Pattern, bind, found
+from engine.expr.backward.bindings import Bindings, Look, Matcher, Path, Pattern, bind, found, join
 
 _MOST_SHAPES = 512
 
@@ -30,8 +30,8 @@ class Alternative:
 Choice = tuple[Any, int, Bindings, Alternative]
 
 
-def chooser(alternatives: Sequence[Alternative]) -> Callable[[Any], Choice | None]:
-    """A function that gives the best alternative for a value, or None.
+def chooser(alternatives: Sequence[Alternative], look: Look | None = None) -> Callable[[Any], Choice | None]:
+    """A function that gives the best alternative for a value, or None. `look` sees the keys of a mapping that is none of them.
 
     Which alternatives can fit depends on the keys of a mapping and its `type` and `role` alone, so that is remembered.
     """
@@ -64,6 +64,9 @@ def chooser(alternatives: Sequence[Alternative]) -> Callable[[Any], Choice | Non
             best = (match[0], match[1], bindings, alternative)
             if match[1] == 0:
                 break
+        if best is None and look is not None and value.__class__ is dict:
+            for key in value:
+                look(key)
         return best
 
     return choose
@@ -97,11 +100,9 @@ def _case(alternative: Alternative, bindings: Bindings) -> bool:
     return True
 
 
-def choice_of(patterns: Sequence[Alternative]) -> Matcher:
+def choice_of(patterns: Sequence[Alternative], look: Look | None = None) -> Matcher:
     """A matcher that is the best of several."""
-    from engine.expr.backward.bindings import join
-
-    choose = chooser(patterns)
+    choose = chooser(patterns, look)
 
     def match(value: Any, bindings: Bindings) -> tuple[Any, int] | None:
         best = choose(value)

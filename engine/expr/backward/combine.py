@@ -57,7 +57,7 @@ def apart(pattern: Pattern) -> Pattern:
     def match(value: Any, bindings: Bindings) -> Match | None:
         own: Bindings = {}
         fits = inner(value, own)
-        return fits if fits is not None and join(bindings, own) else None
+        return fits if fits is not None and (not own or join(bindings, own)) else None
 
     return Pattern(match, pattern.values, pattern.binds, pattern.closed, pattern.keys, pattern.guards, False, pattern.loop)
 

@@ -166,40 +166,43 @@ class Lists(Expressions):
     def reader(self, alternatives: Sequence[Alternative], carrying: Path | None, transforms: bool = True) -> Matcher:
         """Reads the items of a list. `carrying` is the list that takes an item no template fits, as a native one."""
         every = tuple(alternatives)
-        choose, dialect = chooser(every), self.dialect
+        choose, dialect = chooser(every, self.look), self.dialect
         several = self.several_parts
         vars = {a.var for a in every}
         var = vars.pop() if len(vars) == 1 and every[0].into is not None and not transforms else None
         plain = PlainItems(choose, var, self.literals, self.native_part) if var is not None else None
         only = every[0].into
         native = carrying if carrying is not None and carrying[-1] in CARRYING else None
+        single = len(every) == 1
+        recipe_of = plain.recipe if plain is not None else None
 
         def read(value: list[Any], bindings: Bindings) -> Match | None:
-            lists: dict[Path, list[Any]] = {}
             previous: dict[str, Any] | None = None
             made: Any
+            taken: list[Any] = []
+            lists: dict[Path, list[Any]] = {only: taken} if only is not None else {}
             seen: dict[int, Bindings] = {}
             at: dict[str, Any] = {}
             unknown: list[Any] = []
-            penalty = hits = 0
-            flat = len(every) == 1 and len(value) > 1 and all(map(_flat, value))
+            penalty = hits = joined = 0
             for item in value:
-                if plain is not None and item.__class__ is dict and len(item) < 3:
-                    recipe = plain.recipe(item)
+                if recipe_of is not None and item.__class__ is dict and len(item) < 4:
+                    recipe = recipe_of(item)
                     if recipe is not None:
-                        one = item[recipe.source]
+                        source, base, target, listed, part, joins = recipe
+                        one = item[source]
                         hits += 1
-                        if recipe.part is not None:
-                            element = {**recipe.part, recipe.target: one}
-                            if recipe.joins and previous is not None and previous.get("role") == recipe.base["role"]:
+                        if part is not None:
+                            element = {**part, target: one}
+                            if joins and previous is not None and previous.get("role") == base["role"]:
                                 previous["parts"].append(element)
                                 continue
-                            made = {**recipe.base, "parts": [element]}
-                            previous = made if recipe.joins else None
+                            made = {**base, "parts": [element]}
+                            previous = made if joins else None
                         else:
-                            made = {**recipe.base, recipe.target: several(one) if recipe.listed else one}
+                            made = {**base, target: several(one) if listed else one}
                             previous = None
-                        lists.setdefault(only or (), []).append(made)
+                        taken.append(made)
                         continue
                 best = choose(item)
                 if best is None:
@@ -225,8 +228,8 @@ class Lists(Expressions):
                     if mine in seen:
                         if not join(seen[mine], own, texts=True):
                             unknown.append(item)
-                        elif flat:  # texts that become one keep their items
-                            at.update((str(i), v) for i, v in enumerate(value))
+                        else:
+                            joined += 1
                     else:
                         if left is not None:
                             at[str(len(seen))] = left
@@ -253,14 +256,16 @@ class Lists(Expressions):
                     known.append(made)
             if value and not hits:
                 return None
+            if joined and single and all(map(_flat, value)):  # texts that become one keep their items
+                at.update((str(i), v) for i, v in enumerate(value))
             for own in seen.values():
                 if not join(bindings, own):
                     return None
             for path, made_items in lists.items():
-                if not bind(bindings, path, made_items):
+                if made_items and not bind(bindings, path, made_items):
                     return None
             if not unknown and not at:
-                return None, penalty
+                return (None, penalty) if penalty else MATCHED
             if not at:
                 return unknown, penalty
             for number, item in enumerate(unknown):

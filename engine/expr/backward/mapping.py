@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.expr.backward.bindings import MATCHED, UNSURE, Bindings, Match, Matcher, Path, Pattern, found, join, weight
+from engine.expr.backward.bindings import MATCHED, UNSURE, Bindings, Look, Match, Matcher, Path, Pattern, found, join, weight
 
 
-def mapping_matcher(constants: dict[str, tuple[Any, ...]], readers: dict[str, Matcher | None], closed: frozenset[str]) -> Matcher:
-    """The matcher of a mapping."""
+def mapping_matcher(
+    constants: dict[str, tuple[Any, ...]], readers: dict[str, Matcher | None], closed: frozenset[str], look: Look | None = None
+) -> Matcher:
+    """The matcher of a mapping. `look` sees every key that it does not know."""
     expected = len(constants)
     get_reader = readers.get
     no_constants = not constants
@@ -44,6 +46,8 @@ def mapping_matcher(constants: dict[str, tuple[Any, ...]], readers: dict[str, Ma
                 hits += 1
                 continue
             else:
+                if look is not None:
+                    look(key)
                 penalty += 1
             if left is None:
                 left = {}

@@ -13,6 +13,8 @@ from engine.spec.node import Node
 #: (leftover of the body, bindings) -> what is still left
 Taker = Callable[[Any, Bindings], Any]
 _MISSING = object()
+#: name, native path, (native word, own word), how a value is read
+Row = tuple[str, tuple[str, ...], list[tuple[Any, str]], "Pattern | None"]
 
 
 class Parameters(PartTables):
@@ -22,25 +24,13 @@ class Parameters(PartTables):
         """Takes every native path of the tables out of a leftover; `table` and `value` are turned around."""
         rows = [self._row(key, child) for table in tables if table is not None for key, child in table.items() if child.value]
         accepted = {name: shape.values for name, shape in self.names.items() if shape.values}
-        single = {path[0]: (key, words, pattern) for key, path, words, pattern in reversed(rows) if len(path) == 1}
-        nested = [row for row in rows if len(row[1]) > 1]
-        doubled = [row for row in rows if len(row[1]) == 1 and single[row[1][0]][0] != row[0]]
+        tree, others = _branches(rows)
 
         def take(left: Any, bindings: Bindings) -> Any:
             if not left or left.__class__ is not dict:
                 return left
-            rest: dict[str, Any] | None = None
-            for key, value in left.items():
-                row = single.get(key)
-                if row is not None and _said(bindings, row[0], value, row[1], row[2], accepted):
-                    if rest is None:
-                        rest = dict(left)
-                    del rest[key]
-            left = left if rest is None else rest
-            for name, path, words, pattern in doubled:
-                if path[0] in left and _said(bindings, name, left[path[0]], words, pattern, accepted):
-                    left = {k: v for k, v in left.items() if k != path[0]}
-            for name, path, words, pattern in nested:
+            left = _taken(left, tree, bindings, accepted)
+            for name, path, words, pattern in others:
                 if path[0] not in left:
                     continue
                 value = _at(left, path)
@@ -50,7 +40,7 @@ class Parameters(PartTables):
 
         return take
 
-    def _row(self, name: str, child: Node) -> tuple[str, tuple[str, ...], list[tuple[Any, str]], Pattern | None]:
+    def _row(self, name: str, child: Node) -> Row:
         to = child.get("to") if child.is_map else child
         path = (name,) if to is None or to.value.__class__ is not str else tuple(to.value.split("."))
         table = child.get("table") if child.is_map else None
@@ -63,6 +53,47 @@ class Parameters(PartTables):
         if child.is_map and child.get("value") is not None:
             pattern = self.build([Place(child.value["value"], {})])
         return name, path, words, pattern
+
+
+def _branches(rows: list[Row]) -> tuple[dict[str, Any], list[Row]]:
+    """Rows whose name has one path and whose path has one name, by the steps of their paths; and the others, whose order counts."""
+    tree: dict[str, Any] = {}
+    others: list[Row] = []
+    for row in rows:
+        name, path, _, pattern = row
+        shared = [r for r in rows if r is not row and (r[0] == name or r[1][: len(path)] == path or path[: len(r[1])] == r[1])]
+        if shared or pattern is not None:
+            others.append(row)
+            continue
+        at = tree
+        for step in path[:-1]:
+            at = at.setdefault(step, {})
+        at[path[-1]] = row
+    return tree, others
+
+
+def _taken(
+    inner: dict[str, Any], below: dict[str, Any], bindings: Bindings, accepted: Mapping[str, tuple[Any, ...]]
+) -> dict[str, Any]:
+    """A mapping without what its branch of the rows takes out of it: itself if that is nothing."""
+    kept: dict[str, Any] = {}
+    changed = False
+    for key, value in inner.items():
+        row = below.get(key)
+        if row is not None:
+            if row.__class__ is tuple:
+                if _said(bindings, row[0], value, row[2], None, accepted):
+                    changed = True
+                    continue
+            elif value.__class__ is dict:
+                rest = _taken(value, row, bindings, accepted)
+                if rest is not value:
+                    changed = True
+                    if not rest:
+                        continue
+                    value = rest
+        kept[key] = value
+    return kept if changed else inner
 
 
 def _said(

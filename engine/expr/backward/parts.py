@@ -29,10 +29,10 @@ class PartTables(Structure):
     def several_parts(self, items: list[Any]) -> list[dict[str, Any]]:
         """A list of wire items as parts. An item that only marks the part before it joins that part."""
         out: list[dict[str, Any]] = []
-        plain = self._plain
+        recipe_of = self._plain.recipe if self._plain is not None else None
         for item in items:
-            if plain is not None and item.__class__ is dict and len(item) < 3:
-                recipe = plain.recipe(item)
+            if recipe_of is not None and item.__class__ is dict and len(item) < 3:
+                recipe = recipe_of(item)
                 if recipe is not None and not recipe.listed:
                     out.append({"type": "text", recipe.target: item[recipe.source]})
                     continue
@@ -51,7 +51,7 @@ class PartTables(Structure):
     def compile_parts(self) -> None:
         """Compile the tables now, so that their problems are found."""
         if self._choose is None:
-            self._choose = chooser([a for table in self._tables if table is not None for a in self._entries(table)])
+            self._choose = chooser([a for table in self._tables if table is not None for a in self._entries(table)], self.look)
             self._plain = PlainItems(self._bare, "part", self.literals, self.native_part)
 
     def _bare(self, item: Any) -> Choice | None:

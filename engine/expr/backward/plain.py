@@ -45,8 +45,9 @@ class PlainItems:
         self._entries: dict[Any, tuple[str, Recipe | None, Recipe | None] | None] = {}
 
     def recipe(self, item: dict[str, Any]) -> Recipe | None:
-        """The recipe for an item of one or two keys, if it has one."""
-        shape = (item.get("role"), item.get("type"), *item)
+        """The recipe for an item of one key besides `role` and `type`, if it has one."""
+        get = item.get
+        shape = (get("role"), get("type"), *item)
         try:
             entry = self._entries[shape]
         except KeyError:
@@ -55,10 +56,11 @@ class PlainItems:
             return None
         if entry is None:
             return None
-        value = item[entry[0]]
+        source, worded, listed = entry
+        value = item[source]
         if value.__class__ is str:
-            return entry[1] if value and value not in self._literals else None
-        return entry[2] if value.__class__ is list and value else None
+            return worded if value and value not in self._literals else None
+        return listed if value and value.__class__ is list else None
 
     def _learn(self, item: dict[str, Any], shape: tuple[Any, ...]) -> tuple[str, Recipe | None, Recipe | None] | None:
         sources = [k for k in item if k not in _TELLING]

@@ -86,7 +86,7 @@ class Structure(Lists):
         if len(alternatives) == 1 and alternatives[0].subject is None:
             return apart(alternatives[0].pattern)
         patterns = [a.pattern for a in alternatives]
-        return Pattern(choice_of(alternatives), closed=all(p.closed for p in patterns), keys=all_keys(patterns))
+        return Pattern(choice_of(alternatives, self.look), closed=all(p.closed for p in patterns), keys=all_keys(patterns))
 
     def condition(self, place: Place) -> Pattern | None:
         """`$if`: the payload, and what the condition says; else the `$else`."""
@@ -182,7 +182,7 @@ class Structure(Lists):
         found_loops = [loop for place in loops if (loop := self.head(place)) is not None]
         if not found_loops:
             return None
-        choose = chooser(self.loop_alternatives(found_loops))
+        choose = chooser(self.loop_alternatives(found_loops), self.look)
         dialect = self.dialect
         keys = None
 
@@ -234,7 +234,7 @@ class Structure(Lists):
             if len(inner) > 1 and not (inner[0].node.is_map or inner[0].node.is_list):
                 readers[key] = wholly(apart(pattern).match)
         return Pattern(
-            mapping_matcher(constants, readers, frozenset(closed)),
+            mapping_matcher(constants, readers, frozenset(closed), self.look),
             binds=binds,
             keys=frozenset(constants) | {k for k, r in readers.items() if r is not None},
             guards=tuple(guards),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from engine.expr.backward.bindings import MATCHED, Bindings, Match, Pattern, bind, same
+from engine.expr.backward.bindings import MATCHED, Bindings, Look, Match, Pattern, bind, same
 from engine.expr.backward.combine import NOTHING, agrees, constant, soft
 from engine.expr.backward.forward import Forward, Row, opaque
 from engine.expr.backward.names import VIEWS, Scope, Tree, within
@@ -17,8 +17,11 @@ from engine.vocabulary import Shape
 class Tables:
     """Knows the names, the constants of the file and the tables of its expressions."""
 
-    def __init__(self, problems: Problems, request: Shape, tables: Mapping[str, Any], dialects: Sequence[str]) -> None:
+    def __init__(
+        self, problems: Problems, request: Shape, tables: Mapping[str, Any], dialects: Sequence[str], look: Look | None
+    ) -> None:
         self.problems = problems
+        self.look = look
         self.names: dict[str, Shape] = dict(request.fields or {})
         self.dialect = dialects[-1] if dialects else ""
         self.forward = Forward(self.names, tables)
