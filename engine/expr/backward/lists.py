@@ -218,9 +218,9 @@ class Lists(Expressions):
                 into = alternative.into
                 hits += 1
                 if into is not None and native is not None and into[-1] == "server_tools":
-                    taken = own.get(alternative.var or "")
-                    if taken is not None and "native" in taken:
-                        lists.setdefault(native, []).append({"type": "native", "dialect": dialect, "data": taken["native"]})
+                    tool = own.get(alternative.var or "")
+                    if tool is not None and "native" in tool:
+                        lists.setdefault(native, []).append({"type": "native", "dialect": dialect, "data": tool["native"]})
                         continue
                 if into is None:  # a template of its own
                     mine = id(alternative)
