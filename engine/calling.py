@@ -105,6 +105,7 @@ class Caller(RoutingDesk):
         budgets: Any = None,
         ledger: Any = None,
         route_log: Any = None,
+        cache: Any = None,
         on: Callable[[Any], Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -132,7 +133,7 @@ class Caller(RoutingDesk):
         self._lock = threading.Lock()
         self._transport = transport
         self._prices = prices
-        self._take_routing(routes, rates, budgets, ledger, route_log)
+        self._take_routing(routes, rates, budgets, ledger, route_log, cache)
         if prices is not None:
             from engine.accounting.book import given_prices
 

@@ -52,7 +52,8 @@ class Client(Caller):
     engine.reliability.deadline.Limits), `trust_env` (use the environment's proxies), `routes` ({name: engine.Route} or an
     llmkit.yaml: names that stand where a model stands), `rates` (what may be asked of a provider: engine.reliability.rates),
     `budgets` (what may be spent: engine.ledger.budget) with their `ledger` (a path; default: memory), `route_log`
-    (a file that gets a line for every routed call), `cache` (where answers are kept: engine.cache.options), `on` (a listener of every event: see `Client.on`).
+    (a file that gets a line for every routed call), `cache` (where answers are kept: engine.cache.options),
+    `on` (a listener of every event: see `Client.on`).
     """
 
     if TYPE_CHECKING:

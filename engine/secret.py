@@ -120,6 +120,15 @@ class Masker:
             text = text.replace(short, MASK)
         return text
 
+    def holds(self, text: str) -> bool:
+        """Whether a known secret stands in a text."""
+        if self._grams is None:
+            self._prepare()
+        grams = self._grams
+        if grams and any(stem in text for stem in self._stems) and _cover(text, grams) != text:
+            return True
+        return any(short in text for short in self._short)
+
     def value(self, value: Any, depth: int = 64) -> Any:
         """A copy of plain data with every text in it masked, keys included; what lies deeper than 64 levels is masked whole."""
         if isinstance(value, str):

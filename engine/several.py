@@ -122,4 +122,15 @@ def _report(reports: Sequence[Report]) -> Report:
         price_lines=[line for r in reports for line in r.price_lines],
         price_note="; ".join(notes) or None,
         ignored_events=ignored,
+        cache=_cached([r.cache for r in reports if r.cache is not None]),
     )
+
+
+def _cached(told: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """What a cache had to do with several requests: a hit if all of them were."""
+    if not told:
+        return None
+    hits = [one for one in told if one["hit"]]
+    if len(hits) < len(told):
+        return {"hit": False, "hits": len(hits), "kept": all(one["hit"] or one["kept"] for one in told)}
+    return {"hit": True, "hits": len(hits), "from": hits[0]["from"], "age": max(one["age"] for one in hits)}

@@ -25,7 +25,7 @@ __all__ = ["Words", "bound", "canonical", "worded"]
 
 #: fields that are no dialect's
 _OURS = frozenset(
-    "unsupported extra extra_body extra_headers extra_query stream timeout attempts on_interrupt tenant tags hints".split()
+    "unsupported extra extra_body extra_headers extra_query stream timeout attempts on_interrupt tenant tags hints cache".split()
 )
 _DEPTH = 64
 

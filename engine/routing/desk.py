@@ -12,6 +12,7 @@ from engine.reliability.deadline import Limits
 from engine.routing.guard import Account, Gate, guarded
 
 if TYPE_CHECKING:
+    from engine.cache.kept import Cache
     from engine.ledger.store import Ledger
     from engine.reliability.deadline import Clock
     from engine.routing.route import Route
@@ -33,6 +34,7 @@ class RoutingDesk(Desk):
     _routes: Mapping[str, Route] = {}
     _ledger: Ledger | None = None
     _listeners: Listeners | None = None
+    _cache: Cache | None = None
     if TYPE_CHECKING:
         _clock: Clock
         _changes: dict[str, Any]
@@ -41,7 +43,7 @@ class RoutingDesk(Desk):
         def _prepare(self, operation: str, model: str, fields: dict[str, Any], stream: bool) -> Call: ...
         def _target(self, model: str, operation: str, dialect: str | None) -> Any: ...
 
-    def _take_routing(self, routes: Any, rates: Any, budgets: Any, ledger: Any, route_log: Any) -> None:
+    def _take_routing(self, routes: Any, rates: Any, budgets: Any, ledger: Any, route_log: Any, cache: Any = None) -> None:
         """Read what the client was given. Raises ConfigError."""
         self._turns: dict[str, int] = {}
         self.hedges: dict[str, list[int]] = {}  # by route: its calls, and those that were hedged
@@ -63,6 +65,10 @@ class RoutingDesk(Desk):
 
             limiter = Limiter(rates) if rates else None
             self._gate = Gate(limiter, budgets_of(budgets), self._ledger, self._billed, lambda: uuid4().hex)
+        if cache is not None and cache is not False:
+            from engine.cache.kept import cache_of
+
+            self._cache = cache_of(cache, self)
 
     def _flow(
         self, operation: str, model: Any, fields: dict[str, Any], stream: bool, on_interrupt: str = "raise"
@@ -83,6 +89,7 @@ class RoutingDesk(Desk):
             return long, long.flow()
         restart = on_interrupt == "restart"
         tenant, tags, hints = fields.pop("tenant", None), fields.pop("tags", None), fields.pop("hints", None)
+        wish = fields.pop("cache", None)
         if model.__class__ is str and model not in self._routes:
             limited = fields.get("timeout") is not None
             call = self._prepare(operation, model, fields, stream)
@@ -90,13 +97,15 @@ class RoutingDesk(Desk):
                 watch.account = Account(tenant, _tags(tags))
                 watch.follows(call)
             work = self.work(call, model, stream, restart, limited)
-            if self._gate is None and call.attempts.health is not None and call.attempts.health.calm:
-                return call, work
-            return call, guarded(self._gate, call, work, Account(tenant, _tags(tags)))
+            if self._gate is not None or call.attempts.health is None or not call.attempts.health.calm:
+                work = guarded(self._gate, call, work, Account(tenant, _tags(tags)))
+            if self._cache is not None:
+                work = self._cache.around(call, work, stream, Account(tenant, _tags(tags), cache=wish))
+            return call, work
         from engine.routing.run import Run
 
         route = self._route(model)
-        account = Account(tenant, _tags(tags), route.name)
+        account = Account(tenant, _tags(tags), route.name, wish)
         run = Run(self, route, operation, fields, stream, account, _checked(hints), restart)
         if watch is not None:
             watch.account, run.watch = account, watch
@@ -164,7 +173,7 @@ class RoutingDesk(Desk):
     def chosen(self, operation: str, model: Any, fields: Mapping[str, Any]) -> tuple[str, dict[str, Any], list[str]]:
         """(the target that would be asked now, the fields it would be asked with, why in words); a plain model as it is."""
         hints = fields.get("hints")
-        plain = {k: v for k, v in fields.items() if k not in ("tenant", "tags", "hints")}
+        plain = {k: v for k, v in fields.items() if k not in ("tenant", "tags", "hints", "cache")}
         if model.__class__ is str and model not in self._routes:
             return model, plain, []
         from engine.routing.run import Run

@@ -24,14 +24,16 @@ __all__ = ["Account", "Gate", "guarded"]
 
 
 class Account:
-    """On whose behalf a call is made: the tenant whose turn it takes, and the words it is charged under."""
+    """On whose behalf a call is made: the tenant whose turn it takes, the words it is charged under, and what it says about the
+    cache (engine.cache.options.Wish)."""
 
-    __slots__ = ("route", "tags", "tenant")
+    __slots__ = ("cache", "route", "tags", "tenant")
 
-    def __init__(self, tenant: str | None = None, tags: tuple[str, ...] = (), route: str | None = None) -> None:
+    def __init__(self, tenant: str | None = None, tags: tuple[str, ...] = (), route: str | None = None, cache: Any = None) -> None:
         self.tenant = tenant
         self.tags = tags
         self.route = route
+        self.cache = cache
 
 
 class Gate:

@@ -59,7 +59,13 @@ def booking(ledger: Ledger, reserved: Reserved | None, call: Call, account: Acco
 
 
 def booked(
-    ledger: Ledger, reserved: Reserved | None, call: Call, account: Account, kind: str, response: Response | None = None
+    ledger: Ledger,
+    reserved: Reserved | None,
+    call: Call,
+    account: Account,
+    kind: str,
+    response: Response | None = None,
+    cached: bool = False,
 ) -> None:
     """Put what a call came to into the ledger: its cost in place of what was set aside, and a row without any text of it."""
     cost = response.cost if response is not None else None
@@ -83,7 +89,7 @@ def booked(
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
             "cost": None if cost is None else nano(cost),
-            "cached": 0,
+            "cached": int(cached),
         }
     )
 

@@ -174,7 +174,9 @@ class Run:
         """A call behind its limits, budgets and breaker."""
         limited = self.options["timeout"] is not None
         work = self.desk.work(call, call.attempts.target, self.stream, self.restart, limited)
-        return guarded(self.desk._gate, call, work, self.account, alone=alone, probe=probe)
+        flow = guarded(self.desk._gate, call, work, self.account, alone=alone, probe=probe)
+        cache = self.desk._cache
+        return flow if cache is None else cache.around(call, flow, self.stream, self.account)
 
     def _several(self, target: Target, decision: Decision) -> Flow:
         """Inputs past the limit of one request, or pages: one exchange after another, all with this target."""

@@ -6,20 +6,26 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from engine.call.step import Flow
-from engine.reliability.limiter import Ticket
 
 __all__ = ["Race", "Relay", "Turn", "Work"]
 
 
+class Waiting(Protocol):
+    """A place in a queue: `wake` is called, from any thread, when it is granted."""
+
+    granted: bool
+    wake: Callable[[], None] | None
+
+
 class Turn:
-    """Wait until a ticket is granted or so many seconds have passed, whichever is first."""
+    """Wait until a place is granted or so many seconds have passed, whichever is first."""
 
     __slots__ = ("seconds", "ticket")
 
-    def __init__(self, ticket: Ticket, seconds: float) -> None:
+    def __init__(self, ticket: Waiting, seconds: float) -> None:
         self.ticket = ticket
         self.seconds = seconds
 

@@ -16,7 +16,7 @@ from engine.types import Report
 #: options of a call that no wire has a word for, should a file ever bind one
 _OURS = (
     "timeout", "attempts", "dialect", "unsupported", "on_interrupt", "extra_headers", "extra_query", "extra_body", "tenant", "tags",
-    "hints",
+    "hints", "cache",
 )  # fmt: skip
 _MODEL = 512  # characters of a model's name
 
