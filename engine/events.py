@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 from engine.types import plain
 
 __all__ = [
-    "EVENTS", "AttemptEnded", "BreakerOpened", "BudgetRefused", "CallEnded", "CallStarted", "Fallback", "FirstEvent", "Happening",
-    "Hedged", "KeyRefused", "RetryWaiting", "RouteDecided",
+    "EVENTS", "AttemptEnded", "BreakerOpened", "BudgetRefused", "CacheAsked", "CallEnded", "CallStarted", "Fallback",
+    "FirstEvent", "Happening", "Hedged", "KeyRefused", "RetryWaiting", "RouteDecided",
 ]  # fmt: skip
 
 
@@ -138,6 +138,19 @@ class KeyRefused(Happening):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheAsked(Happening):
+    """The cache did something for a call: `did` is hit, kept or failed; `source` is where a hit came from, `age` its seconds."""
+
+    name: ClassVar[str] = "cache_asked"
+
+    did: str
+    store: str
+    source: str | None = None
+    age: float | None = None
+    why: str | None = None  # type of the exception that a store failed with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerOpened(Happening):
     """A target failed too often and is left alone for `seconds`."""
 
@@ -169,6 +182,7 @@ class CallEnded(Happening):
     first_event: float | None = None
     usage: dict[str, Any] = field(default_factory=dict)
     cost: Decimal | None = None
+    cached: bool = False  # the answer was kept from before: nobody was asked
     attempts: tuple[dict[str, Any], ...] = ()
     content: dict[str, Any] | None = None
 
@@ -178,6 +192,6 @@ EVENTS: dict[str, type[Happening]] = {
     kind.name: kind
     for kind in (
         CallStarted, AttemptEnded, RetryWaiting, FirstEvent, Fallback, Hedged, RouteDecided, BudgetRefused, KeyRefused,
-        BreakerOpened, CallEnded,
+        BreakerOpened, CacheAsked, CallEnded,
     )
 }  # fmt: skip

@@ -186,32 +186,17 @@ class Watch:
 
     def __call__(self, name: str, data: Mapping[str, Any]) -> None:
         """What an attempt, a route or a budget did."""
-        if name == "attempt":
+        if name == "attempt_ended":
             self._number += 1
-            self._tell(
-                events.AttemptEnded(
-                    **self._who(data["target"]), number=self._number, kind=data["kind"], seconds=data["seconds"],
-                    status=data.get("status"),
-                )
-            )  # fmt: skip
-        elif self.listeners.wants(name):
+            data = {**data, "number": self._number}
+        if self.listeners.wants(name):
             self._tell(self._made(name, data))
 
     def _made(self, name: str, data: Mapping[str, Any]) -> events.Happening:
         who = self._who(data.get("target"))
-        if name == "retry_waiting":
-            return events.RetryWaiting(**who, after=data["after"], seconds=data["seconds"], number=data["attempt"])
-        if name == "first_event":
-            return events.FirstEvent(**who, seconds=data["seconds"])
-        if name == "fallback":
-            return events.Fallback(**who, left=data["left"], after=data["after"], reason=data["reason"])
-        if name == "hedged":
-            return events.Hedged(**who, late=data["late"], seconds=data["after"])
-        if name == "key_refused":
-            return events.KeyRefused(**who, kind=data["kind"])
-        if name == "budget_refused":
-            return events.BudgetRefused(**who, budget=data["budget"], left=data["left"], wanted=data["wanted"])
-        return events.RouteDecided(**who, record=dict(data))
+        if name == "route_decided":
+            return events.RouteDecided(**who, record=dict(data))
+        return EVENTS[name](**who, **{word: value for word, value in data.items() if word != "target"})
 
     # --- begin and end ----------------------------------------------------------------------------------------------
 
@@ -258,6 +243,7 @@ class Watch:
                 first_event=next((c.attempts.first for c in reversed(self._calls) if c.attempts.first is not None), None),
                 usage={n: value for n in COUNTERS if (value := getattr(usage, n, None)) is not None},
                 cost=getattr(response, "cost", None),
+                cached=bool((getattr(getattr(response, "report", None), "cache", None) or {}).get("hit")),
                 attempts=tuple(dict(record) for record in getattr(attempts, "records", ())),
             ),
             content,

@@ -154,7 +154,7 @@ class Attempts:
                 return "stop", 0.0
         if self.notify is not None and step.action != "stop":
             self.notify(
-                "retry_waiting", {"target": self.target, "after": error.kind, "seconds": delay, "attempt": len(self.records)}
+                "retry_waiting", {"target": self.target, "after": error.kind, "seconds": delay, "number": len(self.records)}
             )
         return step.action, delay
 
@@ -183,4 +183,4 @@ class Attempts:
             record["status"] = status
         self.records.append(record)
         if self.notify is not None:
-            self.notify("attempt", record)
+            self.notify("attempt_ended", record)

@@ -47,7 +47,7 @@ def hedged(run: Run, call: Call, decision: Decision) -> Flow:
         counts[1] += 1
         calls.append(other)
         if run.watch is not None:
-            run.watch("hedged", {"target": backup.model, "late": call.attempts.target, "after": late})
+            run.watch("hedged", {"target": backup.model, "late": call.attempts.target, "seconds": late})
         return _told(run, other)
 
     place, outcome = yield Race(_told(run, call), late, company, run.stream)

@@ -81,7 +81,7 @@ def test_a_call_is_a_client_span_in_the_words_of_the_conventions() -> None:
         **({"llmkit.request_id": answer.request_id} if answer.request_id else {}),
     }
     assert isinstance(said["gen_ai.request.temperature"], float)
-    assert span.end_time - span.start_time == pytest.approx(answer.report.timings["total"] * 1e9, rel=0.5)
+    assert answer.report.timings["total"] <= (span.end_time - span.start_time) / 1e9 < answer.report.timings["total"] + 5
 
 
 def test_every_name_is_one_of_the_conventions_or_ours() -> None:
