@@ -112,7 +112,7 @@ class Report(_Plain):
     price_note: str | None = None
     ignored_events: dict[str, int] = field(default_factory=dict)
     route: dict[str, Any] | None = None  # of a routed call: name, policy, chosen, reasons, skipped
-    cache: dict[str, Any] | None = None  # with a cache: hit, and from, age, saved of a hit, kept and why of an answer that was asked for
+    cache: dict[str, Any] | None = None  # of a client with a cache: hit; from, age, saved; kept, why
     _pending: Any = field(default=None, init=False, repr=False, compare=False)  # a bill that is made when somebody looks
 
     if not TYPE_CHECKING:
