@@ -52,6 +52,8 @@ DIALECTS: dict[str, tuple[str, str, dict[str, str]]] = {
     "mistral": ("mistral", "mistral", {}),
     "ollama": ("ollama", "ollama", {}),
     "bedrock-invoke": ("", "amazon-bedrock-invoke", {}),
+    "cohere-v1": ("cohere-v1", "cohere", {}),
+    "alephalpha": ("aleph-complete", "aleph-alpha", {}),
 }
 OPERATIONS = ("chat", "responses")
 USAGE = {

@@ -136,6 +136,9 @@ class _Operation:
         stream = stream if stream is not None and stream.is_map else None
         if stream is not None and any(present(stream, verb) for verb in vocabulary.VERBS):
             self._stream_call = self.calls.call(stream, "stream")
+            if present(stream, "auth"):
+                where = stream.value["auth"].key_mark or stream.value["auth"].mark
+                self.problems.error("unknown-key", "a stream is signed like the rest of its operation: no `auth` here", where)
         follow = job(tree.value["job"], self.calls, self.queries, self.templates) if present(tree, "job") else None
         maps = self._maps(errors, stream)
         if len(self.problems.errors) > before:
@@ -365,7 +368,9 @@ def _chosen_server(context: dict[str, Any]) -> Any:
 
 def _before_names(tree: Node) -> list[str]:
     names: list[str] = []
-    for holder in (tree, *(node for _, node in (tree.get("upload") or _EMPTY).items())):
+    stream = tree.get("stream")
+    streamed = [stream] if stream is not None and stream.is_map else []
+    for holder in (tree, *streamed, *(node for _, node in (tree.get("upload") or _EMPTY).items())):
         names.extend(name for name, _ in (holder.get("before") or _EMPTY).items())
     return names
 
