@@ -27,17 +27,24 @@ MOST_CANDIDATES = 1024  # an answer that names more is hostile
 class Accumulator:
     """Takes what a map emits; gives events (drained by the reader from `events`) and the Response.
 
+    With `whole` the commonest events are not made, since the answer comes at once and nobody would look at them.
     An `error` that is emitted is kept in `error` (its fields) and is no event: whoever reads raises it after what came
     before has been delivered. `finished` tells whether every candidate that was seen has a finish reason.
     """
 
     def __init__(
-        self, plan: OperationPlan, provider: str | None = None, context: Mapping[str, Any] | None = None, model: str | None = None
+        self,
+        plan: OperationPlan,
+        provider: str | None = None,
+        context: Mapping[str, Any] | None = None,
+        model: str | None = None,
+        whole: bool = False,
     ) -> None:
         self.plan = plan
         self.provider = provider or plan.provider
         self.model: str | None = model or (context or {}).get("model")  # what was asked for
         self.events: list[Event] = []
+        self.whole = whole
         self.error: dict[str, Any] | None = None
         self.warnings: list[str] = []
         report = (context or {}).get("$report")
@@ -88,6 +95,10 @@ class Accumulator:
         """Every candidate that was seen has ended."""
         return bool(self._candidates) and all(c.finish is not None for c in self._candidates.values())
 
+    def seen(self) -> int:
+        """How much was read so far: a number that grows with every output."""
+        return len(self.events) if not self.whole else not self.empty
+
     @property
     def empty(self) -> bool:
         """Nothing at all was read."""
@@ -116,7 +127,8 @@ class Accumulator:
             text = fields.get("text")
             if len(fields) == 1 and text and text.__class__ is str:
                 candidate.prose("text", None, None, False).pieces.append(text)
-                self.events.append(Event("text", fields, number))
+                if not self.whole:
+                    self.events.append(Event("text", fields, number))
                 return
             self._prose("text", number, candidate, fields)
             return
@@ -256,20 +268,20 @@ class Accumulator:
         self.events.append(Event("logprobs", fields, number))
 
     def _on_usage(self, choice: Any, fields: dict[str, Any]) -> None:
-        news = False
-        for name, value in fields.items():
-            if value is None:
-                continue
-            plain = value.__class__ is int and 0 <= value <= counts.MOST and name != "cost"
-            found = value if plain else counts.counter(name, value)
-            if found is None:
-                self.warn(f"the provider reported a nonsense value for {name}; it is unknown")
-            if found is not None or name in self._usage:
-                news = True
-                self._usage[name] = found
-        if news:
-            known = counts.canonical(self._usage, self.plan.usage_totals)
-            self._counters = {k: v for k, v in known.items() if v is not None}
+        told = {name: value for name, value in fields.items() if value is not None}
+        if not counts.plain(told):
+            for name, value in list(told.items()):
+                found = told[name] = counts.counter(name, value)
+                if found is None:
+                    self.warn(f"the provider reported a nonsense value for {name}; it is unknown")
+                    if name not in self._usage:
+                        del told[name]
+        if not told:
+            return
+        self._usage.update(told)
+        known = counts.canonical(self._usage, self.plan.usage_totals)
+        self._counters = {k: v for k, v in known.items() if v is not None} if None in known.values() else known
+        if not self.whole:
             self.events.append(Event("usage", dict(self._counters)))
 
     def _finish(self, choice: Any, fields: dict[str, Any]) -> None:
@@ -278,6 +290,8 @@ class Accumulator:
             return
         number, candidate = self._candidate(choice)
         candidate.finish = reason if reason.__class__ is str else text_of(reason)
+        if self.whole:
+            return
         told = {"reason": finish_reason(self.plan, candidate), "raw": candidate.finish, "detail": fields.get("detail")}
         self.events.append(Event("finish", told, number))
 
@@ -287,10 +301,12 @@ class Accumulator:
 
     def _begin(self, choice: Any, fields: dict[str, Any]) -> None:
         self._started = fields
-        news = {k: v for k, v in fields.items() if v is not None and self._start.get(k) != v}
+        known = self._start
+        news = {k: v for k, v in fields.items() if v is not None and known.get(k) != v}
         if news:
-            self._start.update(news)
-            self.events.append(Event("start", news))
+            known.update(news)
+            if not self.whole:
+                self.events.append(Event("start", news))
 
     def _output(self, kind: str, choice: Any, fields: dict[str, Any]) -> None:
         event = Event(kind, output_fields(kind, fields), counts.whole(choice) or 0)
@@ -308,11 +324,12 @@ class Accumulator:
         if self._closed:
             return
         self._closed = True
-        self._name_calls()
+        if not self.whole:
+            self._name_calls()
         for number, candidate in self._candidates.items():
             for kind, piece in candidate.cutter.close() if candidate.cutter else ():
                 self._prose(kind, number, candidate, {"text": piece})
-            for block in candidate.blocks:
+            for block in candidate.blocks if not self.whole else ():
                 if block.type == "tool_call":
                     arguments, _, valid = block.read_arguments()
                     fields = {"index": block.ordinal, "id": block.id, "name": block.name, "arguments": arguments}

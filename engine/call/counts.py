@@ -8,6 +8,8 @@ from typing import Any
 
 MOST = 10**9  # of any counter
 _MONEY = "cost"
+_INTEGERS = frozenset((int,))
+_POSSIBLE = range(MOST + 1)
 _REAL = frozenset(("seconds",))
 
 
@@ -30,6 +32,11 @@ def real(value: Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return found if found - found == 0 else None
+
+
+def plain(told: Mapping[str, Any]) -> bool:
+    """Whether these are whole numbers within bounds and nothing else, as most providers report their counters."""
+    return _INTEGERS.issuperset(map(type, told.values())) and _MONEY not in told and all(map(_POSSIBLE.__contains__, told.values()))
 
 
 def counter(name: str, value: Any) -> int | float | Decimal | None:
@@ -65,7 +72,7 @@ def canonical(reported: Mapping[str, Any], totals: Mapping[str, tuple[str, ...]]
     """
     found = dict(reported)
     for name, parts in totals.items():
-        if len(parts) == 1 and parts[0] == name:
+        if parts == (name,):
             continue
         known = [reported[p] for p in parts if reported.get(p) is not None]
         if known:

@@ -39,10 +39,11 @@ def read_whole(
     model = model or (context or {}).get("model")
     if not 200 <= status < 300:
         raise failure(plan, status, found, error_document(body), model=model, now=now)
-    if not body.strip() and status != 204 and plan.call.reply in ("json", "jsonl"):
-        raise _protocol(plan, status, found, model, "the answer is empty")
-    if plan.call.reply == "json" and _is_stream(found, body):
-        return _fold(plan, status, found, body, context, now, model, limits)
+    if body[:1] != b"{":  # else it is there, and no stream
+        if not body.strip() and status != 204 and plan.call.reply in ("json", "jsonl"):
+            raise _protocol(plan, status, found, model, "the answer is empty")
+        if plan.call.reply == "json" and _is_stream(found, body):
+            return _fold(plan, status, found, body, context, now, model, limits)
     try:
         document = read_document(plan.call.reply, status, found, body, limits)
     except errors.Error as error:
@@ -62,7 +63,7 @@ def read_mapped(
 ) -> Response:
     """The Response of a document that is already parsed (a whole reply, a finished job)."""
     found = lower(headers)
-    into = Accumulator(plan, context=context, model=model)
+    into = Accumulator(plan, None, context, model, True)
     error = map_document(into, mapping, document, found, status, now)
     if error is not None:
         raise error
@@ -88,14 +89,17 @@ def map_document(
     A map that fails raises ProtocolError with the place in the spec.
     """
     plan = into.plan
-    before = len(into.events)
+    rows = document.__class__ is list
+    before = into.seen() if rows else 0
     try:
         if mapping is not None:
             mapping(document, into.emit, event, into.unknown)
         if plan.errors.ok is not None:
             denied = _false(plan.errors.ok(document))
         else:
-            denied = is_error(document) and (isinstance(document, dict) or len(into.events) == before)
+            denied = is_error(document) and (
+                isinstance(document, dict) or (into.empty if into.whole else len(into.events) == before)
+            )
     except errors.Error as error:
         raise describe(error, plan, status, headers, into.model) from None
     except Exception as error:
