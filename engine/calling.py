@@ -107,6 +107,7 @@ class Caller(RoutingDesk):
         route_log: Any = None,
         cache: Any = None,
         on: Callable[[Any], Any] | None = None,
+        jobs: Any = None,
         clock: Clock | None = None,
     ) -> None:
         if unsupported not in UNSUPPORTED:
@@ -133,7 +134,8 @@ class Caller(RoutingDesk):
         self._lock = threading.Lock()
         self._transport = transport
         self._prices = prices
-        self._take_routing(routes, rates, budgets, ledger, route_log, cache)
+        self._jobs = jobs
+        self._take_routing(routes, rates, budgets, ledger, route_log, cache, journal)
         if prices is not None:
             from engine.accounting.book import given_prices
 
@@ -239,11 +241,9 @@ class Caller(RoutingDesk):
         tokens = target.provider.tokens
         call = Call(bound, request, target.route, run, self._clock, target.credentials, tokens, finish, context, unsupported)
         if out is not None:
-            from engine.disk import Target
+            from engine.disk import place
 
-            if stream:
-                raise ConfigError("a stream is handed over as it comes: write it yourself, or call without stream", param="out")
-            call.out = Target(out)
+            call.out = place(out, stream)
         return call
 
     def _share(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Share:

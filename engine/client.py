@@ -92,8 +92,9 @@ class Client(Caller):
         """Any operation a spec names."""
         return self._run(operation, model, (), fields)
 
-    def job(self, record: Mapping[str, Any], *, timeout: float | None = None) -> Job:
-        """A job that was submitted before, by this process or another: `record` is what `job.record` gave."""
+    def job(self, record: Mapping[str, Any] | str, *, timeout: float | None = None) -> Job:
+        """A job that was submitted before, by this process or another: `record` is what `job.record` gave, or with `jobs` the key
+        of a kept one."""
         from engine.jobs import Job, resuming
 
         return Job(self, *resuming(self, record, timeout))
@@ -259,7 +260,7 @@ class AsyncClient(Caller):
         """Any operation a spec names."""
         return await self._run(operation, model, (), fields)
 
-    def job(self, record: Mapping[str, Any], *, timeout: float | None = None) -> AsyncJob:
+    def job(self, record: Mapping[str, Any] | str, *, timeout: float | None = None) -> AsyncJob:
         """A job that was submitted before, by this process or another."""
         from engine.jobs import AsyncJob, resuming
 

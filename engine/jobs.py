@@ -3,6 +3,8 @@
 job = client.video.submit("replicate/owner/model", "A lighthouse in the fog.")
 saved = job.record                      # plain data; keep it anywhere
 client.job(saved).wait().outputs
+
+A client with a store (`Client(jobs=True)`, engine.jobstore) keeps the records itself, from before the submission on.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.calling import _leaving
-from engine.errors import ConfigError, Error, UnsupportedError
+from engine.errors import AmbiguousError, ConfigError, Error, UnsupportedError
 from engine.leaving import passing
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncJob", "Job", "begin"]
 
 #: what a record keeps of the job itself
-_KEPT = ("id", "submit", "last", "state", "progress")
+_KEPT = ("key", "id", "submit", "last", "state", "progress")
 _PLAIN = (str, int, float, bool)
 _SHORT = 2048  # characters of a text that a record keeps of a part: its address, not its content
 
@@ -45,8 +47,9 @@ def _small(value: Any) -> Any:
     return value if isinstance(value, _PLAIN) else None
 
 
-def followed(client: Any, call: Call, model: str, limited: bool) -> JobCall:
-    """A prepared call as one that submits a job. Unless the caller limited it, the job has the time its spec gives it."""
+def followed(client: Any, call: Call, model: str, limited: bool, taken: str | None = None) -> JobCall:
+    """A prepared call as one that submits a job, or takes up the record of that key. Unless the caller limited it, the job has the
+    time its spec gives it."""
     from engine.call.job import JobCall
     from engine.reliability.attempts import Attempts
     from engine.reliability.deadline import Deadline
@@ -62,10 +65,20 @@ def followed(client: Any, call: Call, model: str, limited: bool) -> JobCall:
         made.notify = attempts.notify
         return made
 
-    return JobCall(
+    made = JobCall(
         call.operation, call.request, call.route, attempts, call.clock, call.credentials, call.tokens, call.finish, call.context,
         call.unsupported, again=again, told=_nobody,
     )  # fmt: skip
+    made.out = call.out
+    if client.keeps_jobs:
+        import secrets
+
+        from engine.jobstore import Kept
+
+        plan, left = call.operation.plan, attempts.deadline.left()
+        key = taken or secrets.token_hex(8)
+        made.keeper = Kept(client.jobs, key, plan.provider, plan.replay != "unsafe", left, taken=taken is not None)
+    return made
 
 
 def submitting(client: Caller, operation: str, model: str, fields: dict[str, Any]) -> tuple[JobCall, dict[str, Any]]:
@@ -78,14 +91,27 @@ def submitting(client: Caller, operation: str, model: str, fields: dict[str, Any
     return followed(client, call, model, limited), begin(call, operation, model)
 
 
-def resuming(client: Caller, record: Mapping[str, Any], timeout: float | None) -> tuple[JobCall, dict[str, Any]]:
-    """The same of a job that a record speaks of."""
+def resuming(client: Caller, record: Mapping[str, Any] | str, timeout: float | None) -> tuple[JobCall, dict[str, Any]]:
+    """The same of a job that a record speaks of, or a key of the client's store."""
+    problem: Error
+    try:
+        return _resuming(client, record, timeout)
+    except Exception as caught:
+        problem = _leaving(caught, None)
+    raise problem
+
+
+def _resuming(client: Caller, record: Mapping[str, Any] | str, timeout: float | None) -> tuple[JobCall, dict[str, Any]]:
     from engine.call.flow import Call
     from engine.reliability.attempts import Attempts
     from engine.reliability.deadline import Deadline
     from engine.types import Report
 
-    kept = checked(record)
+    row = client.jobs.get(record) if isinstance(record, str) else None
+    given: Any = record if row is None else row["record"]
+    kept = checked(given, row is not None)
+    if row is not None and row["status"] in ("ambiguous", "failed") and kept["id"] is None and kept["submit"] is None:
+        raise _unknown(row)
     target = client._target(kept["model"], kept["operation"], None)
     bound, clock = target.operation, client._clock
     if bound.plan.job is None:
@@ -108,17 +134,35 @@ def resuming(client: Caller, record: Mapping[str, Any], timeout: float | None) -
         response.provider = response.provider or bound.provider
         response.report.attempts = run.records
 
-    call = Call(bound, None, target.route, run, clock, target.credentials, target.provider.tokens, finish, context)
-    return followed(client, call, kept["model"], timeout is not None), kept
+    request = None
+    if row is not None and row["status"] == "claimed":  # the same request with the same key names the same job
+        request = client.jobs.take(row["key"], limits.deadline)
+        request.context, request.report = context, report
+        run.replay = bound.plan.replay
+    call = Call(bound, request, target.route, run, clock, target.credentials, target.provider.tokens, finish, context)
+    return followed(client, call, kept["model"], timeout is not None, kept["key"] if client.keeps_jobs else None), kept
 
 
 def _nobody(record: dict[str, Any]) -> None:
     """Nobody watches this job."""
 
 
-def checked(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record as it was kept. ConfigError for anything else."""
-    names = ("operation", "model", "id")
+def _unknown(row: Mapping[str, Any]) -> Error:
+    """Why a job without an id cannot be followed."""
+    said = f": {row['error']}" if row["error"] else ""
+    if row["status"] == "failed":
+        return ConfigError(f"the job {row['key']} was not submitted{said}", provider=row["provider"], operation=row["operation"])
+    message = (
+        f"the job {row['key']} may or may not have been submitted{said}; look for it at {row['provider']}, and forget the record "
+        "before you submit it again"
+    )
+    return AmbiguousError(message, provider=row["provider"], operation=row["operation"])
+
+
+def checked(record: Mapping[str, Any], claimed: bool = False) -> dict[str, Any]:
+    """A record as it was kept. ConfigError for anything else; only one that was `claimed` may be without the provider's word."""
+    known = claimed or (isinstance(record, Mapping) and record.get("submit") is not None)
+    names = ("operation", "model") if known else ("operation", "model", "id")
     if not isinstance(record, Mapping) or any(not isinstance(record.get(name), str) for name in names):
         raise ConfigError("a job's record is the mapping that `job.record` gave: it has an operation, a model and an id")
     return {**dict.fromkeys(_KEPT), "request": {}, **record}
@@ -136,6 +180,11 @@ class _Handle:
     def id(self) -> str | None:
         """The provider's id of the job."""
         return self.record.get("id")
+
+    @property
+    def key(self) -> str | None:
+        """What the client's store knows the job by; None without a store."""
+        return self.record.get("key")
 
     @property
     def state(self) -> str | None:
@@ -158,27 +207,21 @@ class _Handle:
 
     def _submitting(self) -> Flow:
         """Only the submission: the record then has the job's id."""
-        from engine.call.job import Ask, ask, course
+        from engine.call.job import begun
 
-        call = self._call
-        steps = course(call.operation, call.context or {}, self.record, call.told, call.clock.random)
-        first = next(steps)
-        assert isinstance(first, Ask)
-        document, _ = yield from ask(call, first)
-        try:
-            steps.send(document)
-        except StopIteration:
-            pass
-        finally:
-            steps.close()
-        call.request = None
+        yield from begun(self._call, self.record)
+        self._call.request = None
 
-    def _finishing(self, watch: Callable[[dict[str, Any]], None] | None) -> Flow:
+    def _finishing(self, watch: Callable[[dict[str, Any]], None] | None, out: Any) -> Flow:
         from engine.call.job import finished
 
         if watch is not None:
             self._call.told = watch
-        return finished(self._call, self.record)
+        if out is not None:
+            from engine.disk import place
+
+            self._call.out = place(out)
+        return (yield from finished(self._call, self.record))
 
     def _polling(self) -> Flow:
         from engine.call.job import Ask, ask, known, look
@@ -190,7 +233,14 @@ class _Handle:
         if not self.done:
             step = Ask(table.poll, {**(call.context or {}), "job": known(self.record)})
             self.record["last"], _ = yield from ask(call, step)
-            look(call.operation, table, self.record)
+            try:
+                look(call.operation, table, self.record)
+            except Error as error:
+                if call.keeper is not None:
+                    call.keeper.note(self.record)
+                    call.keeper.settle("failed", error)
+                raise
+            call.heard(self.record)
         return self.state
 
     def _cancelling(self) -> Flow:
@@ -201,6 +251,8 @@ class _Handle:
         if table is None or table.cancel is None:
             raise UnsupportedError("this provider's jobs cannot be cancelled")
         yield from ask(call, Ask(table.cancel, {**(call.context or {}), "job": known(self.record)}))
+        if call.keeper is not None:
+            call.keeper.settle("cancelled")
 
 
 class Job(_Handle):
@@ -212,12 +264,13 @@ class Job(_Handle):
         """Ask once; the provider's word for how far it is. Raises the job's own error if it failed."""
         return self._drive(self._polling())  # type: ignore[no-any-return]
 
-    def wait(self, *, progress: Callable[[dict[str, Any]], None] | None = None) -> Response:
-        """Follow the job to its end: the Response. `progress` is called with the record whenever it has changed.
+    def wait(self, *, progress: Callable[[dict[str, Any]], None] | None = None, out: Any = None) -> Response:
+        """Follow the job to its end: the Response. `progress` is called with the record whenever it has changed; `out` is the path
+        that what it made is written to.
 
         Raises the job's error, or DeadlineError when the time given to the job is over; it then goes on where it runs.
         """
-        return self._drive(self._finishing(progress))  # type: ignore[no-any-return]
+        return self._drive(self._finishing(progress, out))  # type: ignore[no-any-return]
 
     def cancel(self) -> None:
         """Ask the provider to stop. UnsupportedError where it has no way to."""
@@ -243,9 +296,9 @@ class AsyncJob(_Handle):
         """Ask once; the provider's word for how far it is."""
         return await self._drive(self._polling())  # type: ignore[no-any-return]
 
-    async def wait(self, *, progress: Callable[[dict[str, Any]], None] | None = None) -> Response:
+    async def wait(self, *, progress: Callable[[dict[str, Any]], None] | None = None, out: Any = None) -> Response:
         """Follow the job to its end: the Response."""
-        return await self._drive(self._finishing(progress))  # type: ignore[no-any-return]
+        return await self._drive(self._finishing(progress, out))  # type: ignore[no-any-return]
 
     async def cancel(self) -> None:
         """Ask the provider to stop."""

@@ -18,7 +18,7 @@ from engine import errors
 from engine.call.expressible import check_parts, drop_unsupported
 from engine.call.forerun import needs_forerun
 from engine.types import HttpRequest, Report, Response
-from engine.vocabulary import PARAMS
+from engine.vocabulary import HOLDERS, PARAMS
 
 if TYPE_CHECKING:
     from engine.call.reader import Reader
@@ -169,6 +169,10 @@ class Operation:
             raise errors.UnsupportedError(f"{self.name} cannot be streamed", provider=self.provider, operation=self.name)
         try:
             context = self.context(fields, report, policy)
+        if self.name in HOLDERS:
+            from engine.disk import opened
+
+            fields = opened(fields)
             waits = self._foreruns and needs_forerun(self.plan, context)
             return None if waits else self.build(context, report, policy), context, policy
         except errors.Error as error:

@@ -73,7 +73,7 @@ class HttpRequest(_Plain):
     method: str
     url: str
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | None = None
+    body: Any = None  # bytes; or for files an engine.call.content.Content, which is read while it is sent
     stream: bool = False
     report: Report | None = None
     context: dict[str, Any] | None = field(default=None, repr=False)  # what the templates saw; never sent or shown
@@ -86,12 +86,22 @@ class HttpRequest(_Plain):
     def to_dict(self) -> dict[str, Any]:
         """Method, url, headers and body (parsed if it is JSON)."""
         body: Any = self.body
-        if body is not None:
+        if hasattr(body, "shown"):
+            body = body.shown()
+        elif body is not None:
             try:
                 body = json.loads(body)
             except ValueError:
                 body = plain(body)
         return {"method": self.method, "url": self.url, "headers": dict(self.headers), "body": body}
+
+
+@dataclass(slots=True, repr=False, eq=False, match_args=False)
+class Stored(_Plain):
+    """Content of an answer that was written to a file: where, and how many bytes."""
+
+    path: str
+    bytes: int
 
 
 @dataclass(slots=True, repr=False, eq=False, match_args=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from engine import errors
 from engine.call import counts
@@ -336,3 +337,11 @@ def _name(value: Any) -> str | None:
 
 def _bare(status: int | None) -> str:
     return f"the provider answered HTTP {status} without a message" if status is not None else "the provider reported an error"
+
+
+def nobody_there(url: str, env: tuple[str, ...]) -> str:
+    """What to say where a server that people run themselves does not answer: where it was looked for, and what to do."""
+    parts = urlsplit(url)
+    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    named = f", or say where it is with {' or '.join(env)} or the setting `base_url`" if env else ""
+    return f"nothing answers at {place}: start the server{named}"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from engine.call.auth import chosen, put, sign
 from engine.call.content import Content
+from engine.call.failure import nobody_there
 from engine.call.send import Route, SendFailure, Timing
 from engine.call.send.body import Body
 from engine.call.step import Alone, Answer, Deliver, Drain, Exchange, Flow, Open, Pump, Read, Shut, Wait
@@ -171,20 +171,12 @@ class Call:
         action, delay = attempts.failed(error, headers, unsent=unsent, refreshable=refreshable)
         if action == "stop":
             if unsent and error.kind == "connection" and self.operation.who.base_url is not None:
-                error.message = _nobody_there(self.operation.base_url, self.operation.who.base_url.env)
+                error.message = nobody_there(self.operation.base_url, self.operation.who.base_url.env)
             raise attempts.final(error, unsent)
         if action == "refresh":
             self.tokens[attempts.key].invalidate()
         elif delay > 0:
             yield Wait(delay)
-
-
-def _nobody_there(url: str, env: tuple[str, ...]) -> str:
-    """What to say where a server that people run themselves does not answer: where it was looked for, and what to do."""
-    parts = urlsplit(url)
-    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    named = f", or say where it is with {' or '.join(env)} or the setting `base_url`" if env else ""
-    return f"nothing answers at {place}: start the server{named}"
 
 
 def whole(call: Call) -> Flow:

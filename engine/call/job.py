@@ -7,7 +7,7 @@ same way. `finished` is the client's walk: every exchange has the attempts, limi
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from engine.call.accumulate import Accumulator
 from engine.call.failure import failure
@@ -24,7 +24,7 @@ from engine.types import HttpRequest, Response
 if TYPE_CHECKING:
     from engine.operation import Operation
 
-__all__ = ["Ask", "JobCall", "Pause", "answer", "ask", "course", "finished", "known", "look"]
+__all__ = ["Ask", "JobCall", "Keeper", "Pause", "answer", "ask", "begun", "course", "finished", "known", "look"]
 
 GROWTH = 1.5  # of the pause between two questions
 JITTER = 0.2  # of a pause: many jobs of one second do not ask in one second
@@ -43,15 +43,35 @@ class Pause(NamedTuple):
     seconds: float
 
 
+class Keeper(Protocol):
+    """Who keeps the record of a job (engine.jobstore). Nothing is sent before `claim` has come back."""
+
+    def claim(self, request: HttpRequest | None, job: dict[str, Any]) -> None: ...
+    def note(self, job: dict[str, Any]) -> None: ...
+    def unsent(self, error: Error) -> None: ...
+    def settle(self, status: str, error: Error | None = None) -> None: ...
+
+
 class JobCall(Call):
     """A call that submits a job; `again` begins the attempts of each further exchange, which may be sent twice."""
 
-    __slots__ = ("again", "told")
+    __slots__ = ("again", "keeper", "told")
 
     def __init__(self, *given: Any, again: Callable[[], Attempts], told: Callable[[dict[str, Any]], None], **named: Any) -> None:
         super().__init__(*given, **named)
         self.again = again
         self.told = told  # what watches the job: called with the record whenever it has changed
+        self.keeper: Keeper | None = None
+
+    def noted(self, job: dict[str, Any]) -> None:
+        """The record has changed, and is kept."""
+        if self.keeper is not None:
+            self.keeper.note(job)
+
+    def heard(self, job: dict[str, Any]) -> None:
+        """The record has changed: it is kept, and whoever watches is told."""
+        self.noted(job)
+        self.told(job)
 
 
 def known(job: dict[str, Any]) -> dict[str, Any]:
@@ -65,15 +85,18 @@ def course(
     job: dict[str, Any],
     told: Callable[[dict[str, Any]], None],
     uniform: Callable[[float, float], float],
+    noted: Callable[[dict[str, Any]], None] = lambda job: None,
 ) -> Generator[Ask | Pause, Any, list[Any]]:
     """The documents that `response` maps. `job` holds `id`, `submit`, `last`, `state` and `progress`, and is kept up to date: with
-    an id in it nothing is submitted. Raises the typed error of a job that failed."""
+    an id in it nothing is submitted. `noted` hears of the id before anything else is done with it. Raises the typed error of a
+    job that failed."""
     table = operation.plan.job
     assert table is not None
-    if job.get("id") is None:
+    if job.get("id") is None and job.get("submit") is None:
         document = yield Ask(None, context)
         job["submit"] = job["last"] = document
         job["id"] = _text(table.id(document if table.path else {**context, "job": known(job)})) if table.id is not None else None
+        noted(job)
     else:
         told(job)
     pause = table.every
@@ -133,8 +156,8 @@ def answer(operation: Operation, context: dict[str, Any], documents: list[Any], 
 
 def finished(call: JobCall, job: dict[str, Any]) -> Flow:
     """Walk the whole course under the call's deadline: the Response, or the typed error."""
-    deadline = call.attempts.deadline
-    steps = course(call.operation, call.context or {}, job, call.told, call.clock.random)
+    deadline, keeper = call.attempts.deadline, call.keeper
+    steps = course(call.operation, call.context or {}, job, call.heard, call.clock.random, call.noted)
     given: Any = None
     headers: dict[str, str] = {}
     while True:
@@ -143,20 +166,65 @@ def finished(call: JobCall, job: dict[str, Any]) -> Flow:
         except StopIteration as done:
             documents = done.value
             break
+        except Error as error:
+            if keeper is not None:
+                keeper.settle("failed", error)
+            raise
         if isinstance(step, Pause):
             if deadline.left() <= step.seconds:
                 raise _late(call, job, deadline.error())
             given = yield Wait(step.seconds)
         else:
             try:
-                given, headers = yield from ask(call, step)
+                given, headers = yield from (ask(call, step) if step.call is not None else submit(call, step, job))
             except DeadlineError as error:
                 if job.get("id") is None:
                     raise
                 raise _late(call, job, error) from None
+            except Error as error:
+                if keeper is not None and job.get("id") is not None and error.kind == "not_found":
+                    keeper.settle("expired", error)
+                raise
     response = answer(call.operation, call.context or {}, documents, headers)
     call.finish(response)
+    if call.out is not None:
+        from engine.call.saving import saved
+
+        yield from saved(call, response)
+    if keeper is not None:
+        keeper.settle("done")
     return response
+
+
+def begun(call: JobCall, job: dict[str, Any]) -> Flow:
+    """Only the submission, and what its answer says."""
+    steps = course(call.operation, call.context or {}, job, call.heard, call.clock.random, call.noted)
+    first = next(steps)
+    assert isinstance(first, Ask)
+    document, _ = yield from submit(call, first, job)
+    try:
+        steps.send(document)
+    except StopIteration:
+        pass
+    except Error as error:
+        if call.keeper is not None:
+            call.keeper.settle("failed", error)
+        raise
+    finally:
+        steps.close()
+
+
+def submit(call: JobCall, step: Ask, job: dict[str, Any]) -> Flow:
+    """The submission itself: its record is kept before the first byte of it is sent (RELIABILITY J1)."""
+    keeper = call.keeper
+    if keeper is None:
+        return (yield from ask(call, step))
+    keeper.claim(call.request, job)
+    try:
+        return (yield from ask(call, step))
+    except Error as error:
+        keeper.unsent(error)
+        raise
 
 
 def _late(call: JobCall, job: dict[str, Any], error: Error) -> Error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.call import counts, media
 from engine.call.json import JsonError, dumps
-from engine.types import Event
+from engine.types import Event, Stored
 
 _MILLISECONDS = 10**11  # a Unix time beyond it is in milliseconds
 
@@ -64,6 +64,9 @@ def output_fields(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
     if kind == "embedding":
         found["vector"] = media.vector(found.get("vector"), found.get("dtype"))
         return found
+    if found.get("data").__class__ is Stored:
+        kept = found.pop("data")
+        return {**found, "path": kept.path, "bytes": kept.bytes}
     if "hex" in fields or "data" in found:
         data = media.from_hex(fields["hex"]) if fields.get("hex") is not None else None
         given = media.split_data_uri(found.get("data"))

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from engine.call.content import Content, Joined
 from engine.call.json import JsonError, dumps
 from engine.errors import ConfigError, UnsupportedError, for_kind
 
 LARGEST = 64 * 1024 * 1024  # bytes of a rendered body; files are not rendered (SPEC_LANGUAGE 16)
-Encoded = tuple[bytes | None, str | None]  # (body, content type)
+Encoded = tuple[bytes | Content | None, str | None]  # (body, content type)
 
 
 def query_text(values: Mapping[str, Any]) -> str:
@@ -80,6 +81,8 @@ def _binary(value: Any) -> Encoded:
         return file_bytes(value), _text(value.get("media_type")) or "application/octet-stream"
     if isinstance(value, str):
         return value.encode("utf-8", "replace"), "application/octet-stream"
+    if isinstance(value, Content):
+        return value, "application/octet-stream"
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise ConfigError(f"a binary payload is bytes, not {type(value).__name__}")
     return bytes(value), "application/octet-stream"
@@ -103,10 +106,15 @@ def _is_file(value: Any) -> bool:
     )
 
 
-def file_bytes(value: Mapping[str, Any]) -> bytes:
-    """The bytes of a Part or of `{filename, media_type}` with one of `bytes data json jsonl`; `data` is base64."""
-    if isinstance(value.get("bytes"), (bytes, bytearray, memoryview)):
-        return bytes(value["bytes"])
+def file_bytes(value: Mapping[str, Any]) -> bytes | Content:
+    """The bytes of a Part or of `{filename, media_type}` with one of `bytes data json jsonl`; `data` is base64.
+
+    A file on disk is passed on as it is: whoever sends it reads it."""
+    given = value.get("bytes")
+    if isinstance(given, Content):
+        return given
+    if isinstance(given, (bytes, bytearray, memoryview)):
+        return bytes(given)
     data = value.get("data")
     if isinstance(data, (bytes, bytearray)):
         return bytes(data)
@@ -125,14 +133,14 @@ def file_bytes(value: Mapping[str, Any]) -> bytes:
 def _multipart(fields: Mapping[str, Any], boundary: str) -> Encoded:
     """multipart/form-data (RFC 7578): a scalar is a field, a list repeats it, a Part is a file."""
     edge = b"--" + boundary.encode("ascii", "replace")
-    out: list[bytes] = []
+    out: list[bytes | Content] = []
     for name, value in fields.items():
         for item in value if isinstance(value, (list, tuple)) else (value,):
             if item is None:
                 continue
             head = f'Content-Disposition: form-data; name="{_quoted(name)}"'
             if _is_file(item):
-                content = file_bytes(item)
+                content: bytes | Content = file_bytes(item)
                 media_type = _text(item.get("media_type")) or _type_of(item)
                 filename = _text(item.get("filename")) or _filename(name, item, media_type)
                 head += f'; filename="{_quoted(filename)}"\r\nContent-Type: {_quoted(media_type)}'
@@ -143,7 +151,10 @@ def _multipart(fields: Mapping[str, Any], boundary: str) -> Encoded:
                 content = scalar_text(item).encode("utf-8", "replace")
             out += [edge, b"\r\n", head.encode("utf-8", "replace"), b"\r\n\r\n", content, b"\r\n"]
     out += [edge, b"--\r\n"]
-    return b"".join(out), f"multipart/form-data; boundary={boundary}"
+    kind = f"multipart/form-data; boundary={boundary}"
+    if any(isinstance(piece, Content) for piece in out):
+        return Joined(out), kind
+    return b"".join(out), kind  # type: ignore[arg-type]
 
 
 def _quoted(text: str) -> str:

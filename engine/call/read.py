@@ -12,7 +12,7 @@ from engine.call.failure import failure, is_error, page_text, request_id
 from engine.call.json import JsonError, JsonLimitError, loads
 from engine.call.waits import lower, rate_limits
 from engine.plan import Call, OperationPlan
-from engine.types import Response
+from engine.types import Response, Stored
 
 _LIMITS = DecodeLimits()
 _EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
@@ -71,6 +71,26 @@ def read_mapped(
         raise _protocol(plan, status, found, into.model, "the answer has none of the expected fields", document)
     into.close()
     return finish(into, found, document, now)
+
+
+def read_stored(
+    plan: OperationPlan,
+    status: int,
+    headers: Mapping[str, Any],
+    doubtful: bytes,
+    stored: Stored,
+    context: Mapping[str, Any] | None,
+    now: float,
+    model: str | None = None,
+) -> Response:
+    """The Response of an answer whose body is in a file. `doubtful` is that body where it may be an error in place of a file."""
+    found = lower(headers)
+    if doubtful:
+        document = error_document(doubtful)
+        if is_error(document):
+            raise failure(plan, status, found, document, model=model, now=now)
+    envelope = {"status": status, "headers": dict(found), "body": stored}
+    return read_mapped(plan, plan.response, status, found, envelope, context, now, model)
 
 
 def map_document(

@@ -55,6 +55,7 @@ class Limits:
     max_wait: float = 60.0  # longest stated wait that is waited for
     header_bytes: int = 64 << 10
     body_bytes: int = 64 << 20
+    file_bytes: int = 16 << 30  # of an answer that goes to disk
     error_bytes: int = 1 << 20
     ratio: int = 100  # of decompression, past the first MiB
 
@@ -101,6 +102,10 @@ class Timer:
     def left(self) -> float:
         """Seconds until then; negative when it has passed."""
         return self.until - self._now()
+
+    def renew(self, seconds: float, end: float) -> None:
+        """From now on so many seconds, but not past `end`."""
+        self.until = min(self._now() + seconds, end)
 
     def sooner(self, seconds: float) -> Timer:
         """A timer that ends after so many seconds, or when this one does if that is earlier."""

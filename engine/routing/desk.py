@@ -13,6 +13,8 @@ from engine.routing.guard import Account, Gate, guarded
 
 if TYPE_CHECKING:
     from engine.cache.kept import Cache
+    from engine.jobstore import JobStore
+    from engine.ledger.journal import Journal
     from engine.ledger.store import Ledger
     from engine.reliability.deadline import Clock
     from engine.routing.route import Route
@@ -36,6 +38,7 @@ class RoutingDesk(Desk):
     _listeners: Listeners | None = None
     _cache: Cache | None = None
     if TYPE_CHECKING:
+    _jobs: Any = None
         _clock: Clock
         _changes: dict[str, Any]
         _unsupported: str
@@ -132,7 +135,11 @@ class RoutingDesk(Desk):
         if stream:
             return streamed(call, restart)
         if call.operation.plan.job is None:
-            return whole(call)
+            if call.out is None:
+                return whole(call)
+            from engine.call.saving import kept
+
+            return kept(call)
         from engine.call.job import finished
         from engine.jobs import begin, followed
 
@@ -144,6 +151,22 @@ class RoutingDesk(Desk):
         if isinstance(model, Route):
             return model
         found = self._routes.get(model) if isinstance(model, str) else None
+    @property
+    def keeps_jobs(self) -> bool:
+        """Whether the records of jobs are kept before they are submitted."""
+        return self._jobs is not None
+
+    @property
+    def jobs(self) -> JobStore:
+        """The records of this client's jobs: `list()`, `get(key)`, `forget(key)`. ConfigError unless it was made with `jobs`."""
+        from engine.jobstore import JobStore, opened
+
+        if self._jobs is None:
+            raise ConfigError("this client keeps no records of jobs: make it with jobs=True, or jobs=<path>")
+        if not isinstance(self._jobs, JobStore):
+            self._jobs = opened(self._jobs)
+        return self._jobs
+
         if found is None:
             raise ConfigError("a model is named by a text, provider/model, or is an engine.Route")
         return found
@@ -210,7 +233,7 @@ class RoutingDesk(Desk):
         from engine.call.normalize import normalize
         from engine.routing.asked import ask_of
 
-        known = {k: v for k, v in fields.items() if k not in ("dialect", "on_interrupt") and k[:1] != "$"}
+        known = {k: v for k, v in fields.items() if k not in ("dialect", "on_interrupt", "out") and k[:1] != "$"}
         request = normalize(operation, known, reads=None)
         ask = ask_of(request, stream=stream, hints=hints, policy=tuple(route.policy), classify=route.classify)
         region = hints.get("residency") or route.residency

@@ -73,7 +73,9 @@ def normalize(
             given = _known(operation, fields, known)
         if operation in _CHATS and (operation != "realtime" or "messages" in given):
             return chat(given, reads, _ALL if part_reads is None else part_reads, proofs, dialects)
-        return other(operation, given, ALIASES.get(operation, {}))
+        if operation == "realtime":
+            return realtime(given, reads, _ALL if part_reads is None else part_reads, dialects)
+        return other(operation, given, ALIASES.get(operation, {}), _ALL if part_reads is None else part_reads)
     except Error:
         raise
     except (TypeError, ValueError, KeyError, AttributeError, IndexError, RecursionError, OverflowError) as problem:

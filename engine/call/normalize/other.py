@@ -5,40 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engine.call.normalize.media import media
+from engine.call.content import Content
+from engine.call.normalize.media import encoded, media
 from engine.call.normalize.parts import Notes, mapping_of, read_content, read_part
 from engine.call.normalize.views import dress_part, give_bytes
 from engine.errors import ConfigError, LimitError
-from engine.vocabulary import INPUT_TYPES
+from engine.vocabulary import HOLDERS, INPUT_TYPES, MEDIA_FIELDS
 
 INPUTS = 100_000  # texts of one request
-#: media field -> the kind of part it is; None: what the bytes are
-_MEDIA = {"audio": "audio", "image": "image", "mask": "image", "document": "document", "file": None}
-#: media fields of each operation (`image` is a field of several, with several meanings)
-_HOLDERS = {
-    "transcription": ("audio",),
-    "image_edit": ("image", "mask"),
-    "video": ("image",),
-    "ocr": ("document",),
-    "upload_file": ("file",),
-    "realtime": ("audio",),
-}
+HELD = 44 << 20  # bytes of a file that is written into JSON: its base64 is within what a body may be
 #: words of several services for what a text is embedded for
 _INPUT_TYPES = {**{word: word for word in INPUT_TYPES}, "semantic_similarity": "similarity", "code_retrieval_query": "code_query"}
+_HELD = frozenset(("data", "uri", "text"))  # fields of a part that hold its content
+_BYTES = (bytes, bytearray, memoryview, Content)
 _VIEWS = frozenset(("uri", "format", "text", "bytes", "arguments", "arguments_json", "json"))
 
 
-def other(operation: str, fields: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
-    """The canonical request. `fields` has known names only and no None."""
+def other(operation: str, fields: Mapping[str, Any], aliases: Mapping[str, str], reads: frozenset[str]) -> dict[str, Any]:
+    """The canonical request. `fields` has known names only and no None; `reads` are the fields of parts that templates read."""
     out = dict(fields)
     for alias, name in aliases.items():
         if alias in out:
             value = out.pop(alias)
             out.setdefault(name, value)
     notes = Notes()
-    for name in _HOLDERS.get(operation, ()):
+    for name in HOLDERS.get(operation, ()):
         if name in out:
-            out[name] = _media_field(out[name], _MEDIA[name], name, notes)
+            out[name] = _media_field(out[name], MEDIA_FIELDS[name], name, notes, reads)
     step = _STEPS.get(operation)
     if step is not None:
         step(out, notes)
@@ -47,24 +40,48 @@ def other(operation: str, fields: Mapping[str, Any], aliases: Mapping[str, str])
     return out
 
 
-def _media_field(value: Any, kind: str | None, name: str, notes: Notes) -> Any:
-    """A media part of bytes, a path's content (given as {filename, bytes}), a data URI, a URL, base64 or a part; a list of them."""
+def _media_field(value: Any, kind: str | None, name: str, notes: Notes, reads: frozenset[str]) -> Any:
+    """A media part of bytes, a file (a path, an open file, {filename, bytes}), a data URI, a URL, base64 or a part; a list of
+    them."""
     if isinstance(value, (list, tuple)) and not (
-        len(value) in (2, 3) and isinstance(value[0], str) and isinstance(value[1], (bytes, bytearray))
+        len(value) in (2, 3) and isinstance(value[0], str) and isinstance(value[1], _BYTES)
     ):
-        return [_media_field(item, kind, name, notes) for item in value]
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        part = media(kind, data=value)
-    elif isinstance(value, str):
+        return [_media_field(item, kind, name, notes, reads) for item in value]
+    if isinstance(value, _BYTES):
+        return _file(kind, value, {}, reads)
+    if isinstance(value, (list, tuple)):  # (filename, bytes, media type), as form libraries have it
+        return _file(kind, value[1], {"filename": value[0], "media_type": value[2] if len(value) > 2 else None}, reads)
+    if isinstance(value, Mapping) and isinstance(value.get("bytes"), Content):
+        return _file(kind, value["bytes"], value, reads)
+    if isinstance(value, str):
         part = media(kind, url=value) if ":" in value[:32] else media(kind, data=value)
-    elif isinstance(value, (list, tuple)):  # (filename, bytes, media type), as form libraries have it
-        part = media(kind, filename=value[0], data=value[1], media_type=value[2] if len(value) > 2 else None)
     else:
         item = mapping_of(value, f"`{name}`")
         media_type = item.get("content_type")
         part = read_part({"type": kind or "media", **({"media_type": media_type} if media_type else {}), **item}, notes)
     dress_part(part, _VIEWS)
     give_bytes(part)
+    return part
+
+
+def _file(kind: str | None, content: Any, given: Mapping[str, Any], reads: frozenset[str]) -> dict[str, Any]:
+    """A part of bytes or of a file on disk, which is read here only where the wire has it inside JSON; else while it is sent."""
+    media_type, name, on_disk = given.get("media_type") or given.get("content_type"), given.get("filename"), None
+    if isinstance(content, Content):
+        on_disk, name = content, name or content.name
+    else:
+        content = bytes(content)
+    head = on_disk.head() if on_disk is not None else content[:64]
+    part = media(kind, data=head, media_type=media_type, format=given.get("format"), filename=name)
+    del part["data"]
+    part["bytes"], part["size"] = content, len(content)
+    if not reads.isdisjoint(_HELD):
+        if on_disk is not None:
+            if on_disk.size > HELD:
+                raise LimitError(f"this wire carries a file inside its request, at most {HELD} bytes; {name} has {on_disk.size}")
+            content = part["bytes"] = on_disk.read()
+        part["data"] = encoded(content)
+    dress_part(part, (_VIEWS - {"text", "uri"}) | (_HELD & reads))
     return part
 
 

@@ -49,13 +49,15 @@ DIRECT = Route()
 @dataclass(slots=True)
 class Timing:
     """Limits of one exchange: seconds to connect and to send; `timer` bounds the headers and then every read. `sent` is told
-    when the request is written: the caller's own limits count from then."""
+    when the request is written: the caller's own limits count from then. A body that is read from disk has `send` seconds for
+    each piece, and the answer `answer` seconds after the last."""
 
     connect: float
     send: float
     timer: Timer
     header_bytes: int = 64 << 10
     sent: Callable[[], None] | None = None
+    answer: float = 0.0
 
 
 class Reply(Protocol):

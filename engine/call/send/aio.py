@@ -14,8 +14,10 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from engine.call.content import Content
 from engine.call.send import Route, SendFailure, Timing, lower
 from engine.call.send.origin import QUERY, added, checked, is_public, proxy_for, sized, ssl_context
+from engine.call.send.sending import Pieces
 from engine.types import HttpRequest
 
 __all__ = ["AiohttpTransport"]
@@ -217,8 +219,9 @@ class AiohttpTransport:
             if place is None or (place.route is not route and place.route != route):
                 place = self._place(request.url, route, loop)
             data = place.head(request)
-            if request.body:
-                data += request.body
+            body = request.body
+            if body and not isinstance(body, Content):
+                data += body
             pool = self._pools.get(route.public) or self._pool(route.public)
             left = timing.timer.left()
             connect = timing.connect if timing.connect < left else max(0.001, left)
@@ -242,6 +245,8 @@ class AiohttpTransport:
                         max_field_size=HEADER,
                     )
                     transport.write(data)
+                    if isinstance(body, Content):
+                        await _stream(protocol, body, timing)
                     if timing.sent is not None:
                         timing.sent()
                     expiry = loop.call_at(loop.time() + timing.timer.left(), _expire, protocol)
@@ -299,6 +304,20 @@ class AiohttpTransport:
         pools, self._pools = list(self._pools.values()), {}
         for pool in pools:
             await pool.close()
+
+
+async def _stream(protocol: Any, body: Content, timing: Timing) -> None:
+    """Send a body as it is read. A server that has answered already, or is gone, is not sent the rest: it is asked why."""
+    write = timing.timer.sooner(timing.send)
+    try:
+        async for piece in Pieces(body, timing, write):
+            if protocol.transport is None or protocol.transport.is_closing():
+                return
+            async with asyncio.timeout(max(0.0, write.left())):
+                protocol.transport.write(piece)
+                await protocol._drain_helper()
+    except (aiohttp.ClientConnectionResetError, ConnectionError):
+        return
 
 
 def _is_literal(host: str) -> bool:

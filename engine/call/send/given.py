@@ -14,19 +14,25 @@ from typing import Any
 
 import httpx
 
+from engine.call.content import Content
 from engine.call.send import Route, SendFailure, Timing, lower
 from engine.call.send.origin import is_public, public_address, wire_headers
+from engine.call.send.sending import Pieces
 from engine.types import HttpRequest
 
 __all__ = ["AsyncGivenTransport", "GivenTransport"]
 
 
-def _request(request: HttpRequest, timing: Timing) -> httpx.Request:
+def _request(request: HttpRequest, timing: Timing, loop: bool = False) -> httpx.Request:
     left = max(0.001, timing.timer.left())
     timeout = {"connect": timing.connect, "read": left, "write": timing.send, "pool": timing.connect}
     headers = wire_headers(request.headers, request.body, request.method, request.stream)
+    body: Any = request.body
+    if isinstance(body, Content):
+        pieces = Pieces(body, timing)
+        body = aiter(pieces) if loop else iter(pieces)
     try:
-        return httpx.Request(request.method, request.url, headers=headers, content=request.body, extensions={"timeout": timeout})
+        return httpx.Request(request.method, request.url, headers=headers, content=body, extensions={"timeout": timeout})
     except (httpx.InvalidURL, ValueError, TypeError):
         raise SendFailure("config", "the request is not valid HTTP", unsent=True) from None
 
@@ -159,7 +165,7 @@ class AsyncGivenTransport:
         self._inner = inner
 
     async def open(self, request: HttpRequest, route: Route, timing: Timing) -> AsyncGivenReply:
-        ready = _request(request, timing)
+        ready = _request(request, timing, loop=True)
         if route.public:
             _refuse_private(ready)
             if isinstance(self._inner, httpx.AsyncHTTPTransport):

@@ -13,6 +13,8 @@ from engine.call.send import Route, SendFailure
 if TYPE_CHECKING:
     import ssl
 
+    from engine.call.content import Content
+
 __all__ = ["added", "proxy_for", "public_address", "sized", "ssl_context", "wire_headers"]
 
 QUERY = 16  # a URL with a longer query may hold a key and is no key of a cache (RELIABILITY S5)
@@ -116,7 +118,7 @@ _AGENT = ("User-Agent", "llmkit-engine")
 _SIZED = frozenset(("POST", "PUT", "PATCH"))  # methods that say how long their body is, even if there is none
 
 
-def wire_headers(headers: dict[str, str], body: bytes | None, method: str, stream: bool) -> list[tuple[str, str]]:
+def wire_headers(headers: dict[str, str], body: bytes | Content | None, method: str, stream: bool) -> list[tuple[str, str]]:
     """The request's headers and those the engine itself adds: offered encodings, agent, length."""
     out = [*headers.items(), *added(tuple(headers), stream)]
     if sized(body, method):
@@ -124,7 +126,7 @@ def wire_headers(headers: dict[str, str], body: bytes | None, method: str, strea
     return out
 
 
-def sized(body: bytes | None, method: str) -> bool:
+def sized(body: bytes | Content | None, method: str) -> bool:
     """Does a request say how long its body is?"""
     return body is not None or method in _SIZED
 

@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 import h11
 import httpcore
 
+from engine.call.content import Content
 from engine.call.send import Route, SendFailure, Timing
 from engine.call.send.origin import QUERY, proxy_for, wire_headers
+from engine.call.send.sending import Pieces
 from engine.reliability.deadline import Telling, Timer
 from engine.types import HttpRequest
 
@@ -79,9 +81,12 @@ def prepared(request: HttpRequest, timing: Timing) -> tuple[httpcore.Request, st
     write = timer.sooner(timing.send)
     if timing.sent is not None:
         write = Telling(write, timing.sent)
+    body: Any = request.body or b""
+    if isinstance(body, Content):
+        body = Pieces(body, timing, write)
     limits = {"connect": timer.sooner(timing.connect), "read": timer, "write": write, "pool": timing.connect}
     extensions = {"timeout": limits}
-    return httpcore.Request(request.method, url, headers=headers, content=request.body or b"", extensions=extensions), scheme, host
+    return httpcore.Request(request.method, url, headers=headers, content=body, extensions=extensions), scheme, host
 
 
 def left(limit: Any, passed: type[Exception]) -> float | None:

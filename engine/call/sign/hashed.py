@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from engine.call.address import set_header
+from engine.call.content import sha256_of
 from engine.call.sign.sigv4 import canonical_query, host_of
 from engine.errors import ConfigError
 from engine.types import HttpRequest
@@ -39,7 +40,7 @@ def sign_tc3(request: HttpRequest, given: Mapping[str, Any], now: float) -> None
     parts = urlsplit(request.url)
     names = ";".join(sorted(signed))
     lines = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
-    payload = hashlib.sha256(request.body or b"").hexdigest()
+    payload = sha256_of(request.body).hexdigest()
     canonical = "\n".join((request.method.upper(), parts.path or "/", parts.query, lines, names, payload))
     scope = f"{day}/{service}/tc3_request"
     text = f"TC3-HMAC-SHA256\n{int(now)}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
@@ -56,7 +57,7 @@ def sign_volc(request: HttpRequest, given: Mapping[str, Any], now: float) -> Non
     """
     service, region, access_key, secret_key = needed(given, "service", "region", "access_key", "secret_key")
     moment = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
-    payload = hashlib.sha256(request.body or b"").hexdigest()
+    payload = sha256_of(request.body).hexdigest()
     set_header(request.headers, "X-Date", moment)
     set_header(request.headers, "X-Content-Sha256", payload)
     if given.get("session_token"):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import urlsplit
 
 from engine.call.address import set_header
+from engine.call.content import sha256_of
 from engine.call.sign.hashed import needed
 from engine.call.sign.sigv4 import host_of
 from engine.errors import ConfigError
@@ -29,7 +29,7 @@ def sign_oci(request: HttpRequest, given: Mapping[str, Any], now: float) -> None
     set_header(request.headers, "Date", signed["date"])
     if request.method.upper() in ("POST", "PUT", "PATCH"):
         body = request.body or b""
-        digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        digest = base64.b64encode(sha256_of(body).digest()).decode()
         kind = next((v for k, v in request.headers.items() if k.lower() == "content-type"), None)
         if kind is None:
             kind = "application/json"

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from engine.call.address import set_header
+from engine.call.content import sha256_of
 from engine.errors import ConfigError
 from engine.types import HttpRequest
 
@@ -50,7 +51,7 @@ def sign_v4(request: HttpRequest, given: Mapping[str, Any], now: float) -> None:
     service, region = str(given["service"]), str(given["region"])
     moment = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     scope = f"{moment[:8]}/{region}/{service}/aws4_request"
-    payload = hashlib.sha256(request.body or b"").hexdigest()
+    payload = sha256_of(request.body).hexdigest()
     set_header(request.headers, "X-Amz-Date", moment)
     if given.get("session_token"):
         set_header(request.headers, "X-Amz-Security-Token", str(given["session_token"]).strip())

@@ -38,7 +38,7 @@ _LANDING = {
     "query": landing.query,
     "form": landing.query,
 }
-MODES = ("body", "url", *_LANDING)
+MODES = ("body", "file", "url", *_LANDING)
 
 
 class Templates(Parameters):
@@ -81,8 +81,8 @@ class Templates(Parameters):
     def template(self, name: str, node: Node, mode: str = "body") -> None:
         """Add the function `name(c)`, which gives the rendered value or None.
 
-        `mode` says where it lands: body (native values), url (holes percent-encoded), header and query or form (texts by
-        name), xml (holes escaped), text. Rendering changes neither the context nor the caller's data, which is passed
+        `mode` says where it lands: body (native values), file (the same, and a part is sent as its bytes), url (holes
+        percent-encoded), header and query or form (texts by name), xml (holes escaped), text. Rendering changes neither the context nor the caller's data, which is passed
         by reference; the top of a body is always a new object.
         """
         if mode not in MODES:

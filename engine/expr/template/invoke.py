@@ -49,7 +49,7 @@ class Invocations(Names):
         if name not in _BLIND:
             self.whole(base)
         if name == "nullable":
-            if not tail or self.mode != "body":
+            if not tail or self.mode not in ("body", "file"):
                 self.problem("bad-expression", "`nullable` writes a JSON null: it stands last, alone in a value of a body", name)
                 return nothing()
             first, again = self.twice(base.code)

@@ -11,10 +11,12 @@ from engine.expr.function import Unit, load
 from engine.expr.template.frame import Frame, Helpers, Value
 from engine.spec.node import Mark, Node
 from engine.spec.problem import Problems
-from engine.vocabulary import ANY, MESSAGE, Shape
+from engine.vocabulary import ANY, MESSAGE, PART, Shape
 
 Scope = Mapping[str, Value]
 
+#: what is sent of a part that goes out as a file
+SENT = ("bytes", "size", "media_type", "format", "filename", "file_id", "url", "via")
 _INDICATORS = frozenset("{[\"'&*!|>%@`#,")
 
 
@@ -82,9 +84,11 @@ class Names:
         return ast.NamedExpr(ast.Name(name, ast.Store()), code), load(name)
 
     def whole(self, value: Value) -> None:
-        """A part, message or list of them is used as it is: all its fields count as read."""
+        """A part, message or list of them is used as it is: all its fields count as read, of a file only what is sent of it."""
         for shape in (value.shape, value.shape.item):
-            if shape is not None and shape.fields is not None:
+            if shape is PART and self.mode == "file":
+                self.part_reads.update(SENT)
+            elif shape is not None and shape.fields is not None:
                 self.part_reads.update(shape.fields)
                 if shape is MESSAGE:
                     self.part_reads.add("message.name")

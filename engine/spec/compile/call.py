@@ -19,7 +19,7 @@ Functions = Mapping[str, Callable[..., Any]]
 #: made once the unit is built: functions by name -> the frozen part of the plan
 Deferred = Callable[[Functions], Any]
 
-_MODES = {"body": "body", "form": "form", "multipart": "body", "binary": "body", "xml": "xml", "jsonl": "body"}
+_MODES = {"body": "body", "form": "form", "multipart": "file", "binary": "file", "xml": "xml", "jsonl": "body"}
 _EMPTY = Node({})
 
 

@@ -164,6 +164,7 @@ class _Operation:
             batch_size=_whole(tree, "batch_size"),
             pages={name: functions[query] for name, query in pages.items()},
             chat_dialect=_text(tree, "chat_dialect"),
+            download_auth=bool((tree.get("download") or _EMPTY).plain().get("auth")),
             response=functions.get("response"),
             job=follow(functions) if follow is not None else None,
             stream=self._finish_stream(stream, functions),
