@@ -165,14 +165,14 @@ class Operation:
         """The request, or None where `engine.call.forerun` has something to get first; its context and policy."""
         policy = fields.pop("unsupported", None)
         report = Report()
-        if fields.get("stream") and self.plan.stream is None:
-            raise errors.UnsupportedError(f"{self.name} cannot be streamed", provider=self.provider, operation=self.name)
-        try:
-            context = self.context(fields, report, policy)
         if self.name in HOLDERS:
             from engine.disk import opened
 
             fields = opened(fields)
+        if fields.get("stream") and self.plan.stream is None:
+            raise errors.UnsupportedError(f"{self.name} cannot be streamed", provider=self.provider, operation=self.name)
+        try:
+            context = self.context(fields, report, policy)
             waits = self._foreruns and needs_forerun(self.plan, context)
             return None if waits else self.build(context, report, policy), context, policy
         except errors.Error as error:

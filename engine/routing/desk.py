@@ -37,8 +37,8 @@ class RoutingDesk(Desk):
     _ledger: Ledger | None = None
     _listeners: Listeners | None = None
     _cache: Cache | None = None
-    if TYPE_CHECKING:
     _jobs: Any = None
+    if TYPE_CHECKING:
         _clock: Clock
         _changes: dict[str, Any]
         _unsupported: str
@@ -145,12 +145,6 @@ class RoutingDesk(Desk):
 
         return finished(followed(self, call, model, limited), begin(call, call.operation.name, model))
 
-    def _route(self, model: Any) -> Route:
-        from engine.routing.route import Route
-
-        if isinstance(model, Route):
-            return model
-        found = self._routes.get(model) if isinstance(model, str) else None
     @property
     def keeps_jobs(self) -> bool:
         """Whether the records of jobs are kept before they are submitted."""
@@ -167,6 +161,12 @@ class RoutingDesk(Desk):
             self._jobs = opened(self._jobs)
         return self._jobs
 
+    def _route(self, model: Any) -> Route:
+        from engine.routing.route import Route
+
+        if isinstance(model, Route):
+            return model
+        found = self._routes.get(model) if isinstance(model, str) else None
         if found is None:
             raise ConfigError("a model is named by a text, provider/model, or is an engine.Route")
         return found
