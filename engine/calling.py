@@ -104,10 +104,11 @@ class Caller(RoutingDesk):
         rates: Mapping[str, Any] | None = None,
         budgets: Any = None,
         ledger: Any = None,
+        journal: Any = None,
         route_log: Any = None,
         cache: Any = None,
-        on: Callable[[Any], Any] | None = None,
         jobs: Any = None,
+        on: Callable[[Any], Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
         if unsupported not in UNSUPPORTED:

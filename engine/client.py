@@ -51,7 +51,8 @@ class Client(Caller):
     `headers`, `first_event` and `idle` in seconds, `attempts` per target (or `max_retries`), `limits` (any of
     engine.reliability.deadline.Limits), `trust_env` (use the environment's proxies), `routes` ({name: engine.Route} or an
     llmkit.yaml: names that stand where a model stands), `rates` (what may be asked of a provider: engine.reliability.rates),
-    `budgets` (what may be spent: engine.ledger.budget) with their `ledger` (a path; default: memory), `route_log`
+    `budgets` (what may be spent: engine.ledger.budget) with their `ledger` (a path; default: memory), `journal`
+    (a file that gets a row for every call; default: the ledger's, or LLMKIT_JOURNAL; False: none), `route_log`
     (a file that gets a line for every routed call), `cache` (where answers are kept: engine.cache.options),
     `on` (a listener of every event: see `Client.on`).
     """
@@ -139,6 +140,8 @@ class Client(Caller):
         """Close all connections. The client can be used again; it then opens new ones."""
         if self._driver_made is not None:
             self._driver_made.transport.close()
+        if self.journal is not None:
+            self.journal.flush()
 
     def __enter__(self) -> Client:
         return self
@@ -300,6 +303,8 @@ class AsyncClient(Caller):
         """Close all connections. The client can be used again; it then opens new ones."""
         if self._driver_made is not None:
             await self._driver_made.transport.close()
+        if self.journal is not None:
+            self.journal.flush()
 
     aclose = close
 

@@ -136,14 +136,9 @@ class Lookup:
 
     def _deliver(self, response: Response, told: Told | None) -> Flow:
         """Hand a kept answer to the caller."""
-        call, gate, found = self.call, self.cache.desk._gate, response.report.cache or {}
+        found = response.report.cache or {}
         self.inner.close()
-        self.cache.tell(call, "hit", source=found["from"], age=found["age"])
-        if gate is not None and gate.ledger is not None:
-            from engine.routing.held import booked
-
-            ledger = gate.ledger
-            yield Work(lambda: booked(ledger, None, call, self.account, "ok", response, cached=True))
+        self.cache.tell(self.call, "hit", source=found["from"], age=found["age"])
         if self.stream:
             yield Deliver(replayed(response))
         return response

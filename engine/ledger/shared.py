@@ -16,7 +16,7 @@ import atexit
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -108,7 +108,7 @@ class _Seen:
 class RedisLedger:
     """A ledger that processes share through a Redis. Thread-safe; its methods block, for 50 ms at most where Redis is away.
 
-    `url`: redis://, rediss:// or unix://. `journal`: the file of this process's own sums and calls, one for each process; None
+    `url`: redis://, rediss:// or unix://. `journal`: the file of this process's own sums, one for each process; None
     keeps them in memory, and a process that restarts then knows of its own spending only what Redis does. `away`: seconds (0 to
     60) that calls go on within this process's share while Redis is away, until the budgets refuse. `instances`: how many
     processes share, at least; they are counted, and this is for those that start while Redis is away.
@@ -179,14 +179,6 @@ class RedisLedger:
                 pass
             sums = [self._journal.spent(counter), *map(_sums, seen.others.values())]
         return sum(s for s, _ in sums), sum(r for _, r in sums)
-
-    def note(self, call: Mapping[str, Any]) -> None:
-        """Record a call in the journal."""
-        self._journal.note(call)
-
-    def calls(self, since: float = 0.0) -> list[dict[str, Any]]:
-        """The calls of this process's journal from a time on (epoch seconds), oldest first."""
-        return self._journal.calls(since)
 
     def close(self) -> None:
         """Tell Redis what it does not know yet, and close."""

@@ -1,13 +1,12 @@
-"""The ledger in a SQLite file: reservations that hold across threads and processes, and a row for every call."""
+"""The ledger in a SQLite file: reservations that hold across threads and processes."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import uuid4
 
 from engine.errors import ConfigError
@@ -20,17 +19,8 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, spent INTEGER NOT NULL DEFAULT 0, reserved INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS reservations (
   id TEXT NOT NULL, counter TEXT NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (id, counter));
-CREATE TABLE IF NOT EXISTS calls (
-  at REAL NOT NULL, provider TEXT, model TEXT, operation TEXT, route TEXT, tenant TEXT, tags TEXT, kind TEXT NOT NULL,
-  seconds REAL, first_event REAL, attempts INTEGER, input_tokens INTEGER, output_tokens INTEGER, cost INTEGER, cached INTEGER);
-CREATE INDEX IF NOT EXISTS calls_at ON calls (at);
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
-#: columns of a call, in order; cost is in billionths of a dollar
-COLUMNS = (
-    "at", "provider", "model", "operation", "route", "tenant", "tags", "kind", "seconds", "first_event", "attempts", "input_tokens",
-    "output_tokens", "cost", "cached",
-)  # fmt: skip
 
 
 class Ledger(Protocol):
@@ -44,9 +34,6 @@ class Ledger(Protocol):
 
     def spent(self, counter: str) -> tuple[int, int]:
         """(spent, reserved) of a counter."""
-
-    def note(self, call: Mapping[str, Any]) -> None:
-        """Record a call, by the names of COLUMNS."""
 
     def close(self) -> None: ...
 
@@ -118,26 +105,11 @@ class SqliteLedger:
             row = self._db.execute("SELECT spent, reserved FROM counters WHERE name = ?", (counter,)).fetchone()
         return (row[0], row[1]) if row else (0, 0)
 
-    def note(self, call: Mapping[str, Any]) -> None:
-        values = [json.dumps(v) if isinstance(v, (list, tuple)) else v for v in map(call.get, COLUMNS)]
-        marks = ", ".join("?" * len(COLUMNS))
-        with self._lock:
-            self._db.execute(f"INSERT INTO calls ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608 (constants)
-
     def identity(self) -> str:
         """A name of this ledger that no other has; the same whenever its file is opened."""
         with self._lock:
             self._db.execute("INSERT OR IGNORE INTO about VALUES ('identity', ?)", (uuid4().hex,))
             return str(self._db.execute("SELECT value FROM about WHERE name = 'identity'").fetchone()[0])
-
-    def calls(self, since: float = 0.0) -> list[dict[str, Any]]:
-        """The recorded calls from a time on (epoch seconds), oldest first."""
-        with self._lock:
-            rows = self._db.execute(
-                f"SELECT {', '.join(COLUMNS)} FROM calls WHERE at >= ? ORDER BY at",  # noqa: S608 (constants)
-                (since,),
-            ).fetchall()
-        return [dict(zip(COLUMNS, row)) for row in rows]
 
     def close(self) -> None:
         with self._lock:

@@ -36,6 +36,7 @@ class RoutingDesk(Desk):
     _routes: Mapping[str, Route] = {}
     _ledger: Ledger | None = None
     _listeners: Listeners | None = None
+    journal: Journal | None = None  #: the rows of calls, where they are kept
     _cache: Cache | None = None
     _jobs: Any = None
     if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class RoutingDesk(Desk):
         def _prepare(self, operation: str, model: str, fields: dict[str, Any], stream: bool) -> Call: ...
         def _target(self, model: str, operation: str, dialect: str | None) -> Any: ...
 
-    def _take_routing(self, routes: Any, rates: Any, budgets: Any, ledger: Any, route_log: Any, cache: Any = None) -> None:
+    def _take_routing(self, routes: Any, rates: Any, budgets: Any, ledger: Any, route_log: Any, cache: Any, journal: Any) -> None:
         """Read what the client was given. Raises ConfigError."""
         self._turns: dict[str, int] = {}
         self.hedges: dict[str, list[int]] = {}  # by route: its calls, and those that were hedged
@@ -60,7 +61,12 @@ class RoutingDesk(Desk):
             from engine.ledger.opening import opened
 
             self._ledger = opened(ledger)
-        if rates is not None or self._ledger is not None:
+        if (place := journal if journal is not None else _beside(ledger)) is not None and place is not False:
+            from engine.ledger.journal import Journal
+
+            self.journal = place if isinstance(place, Journal) else Journal(place)
+            self.on("call_ended", self.journal)
+        if rates is not None or budgets is not None:
             from uuid import uuid4
 
             from engine.ledger.budget import budgets_of
@@ -341,6 +347,17 @@ class RoutingDesk(Desk):
 
     def _billed(self, operation: Any, usage: Usage, **terms: Any) -> Any:
         return self._seller(operation).bill(usage, self._clock.time(), **terms)
+
+
+def _beside(ledger: Any) -> Any:
+    """The file that rows of calls go to when nobody said: that of the ledger, or the one the environment names."""
+    import os
+
+    if isinstance(ledger, Mapping):
+        ledger = ledger.get("file")
+    elif isinstance(ledger, str) and "://" in ledger:
+        ledger = None
+    return ledger if isinstance(ledger, (str, os.PathLike)) else os.environ.get("LLMKIT_JOURNAL") or None
 
 
 def _tags(given: Any) -> tuple[str, ...]:

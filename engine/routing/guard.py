@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.call.step import Flow, Wait
-from engine.errors import Error, UnavailableError
+from engine.errors import UnavailableError
 
 if TYPE_CHECKING:
     from engine.call.flow import Call
@@ -76,7 +76,7 @@ def guarded(gate: Gate | None, call: Call, work: Flow, account: Account, alone: 
         raise UnavailableError(f"{attempts.target} is left alone for a while: it failed too often")
     ticket: Ticket | None = None
     reserved: Reserved | None = None
-    kind = "cancelled"
+    answered = False
     try:
         if gate is not None and gate.limiter is not None:
             from engine.routing.held import ticket_for, turn
@@ -90,28 +90,21 @@ def guarded(gate: Gate | None, call: Call, work: Flow, account: Account, alone: 
             reserved = Reserved(gate, call, account)
             yield from reserved.take()
         response = yield from work
-        kind = "ok"
+        answered = True
         if ticket is not None:
             used = (response.usage.input_tokens or 0) + (response.usage.output_tokens or 0)
             ticket.limiter.settle(ticket, clock.monotonic(), used or None)
-        if gate is not None and gate.ledger is not None:
+        if reserved is not None:
             from engine.routing.held import booking
 
-            yield from booking(gate.ledger, reserved, call, account, response)
+            yield from booking(reserved, response)
         return response
-    except Error as error:
-        kind = error.kind
-        raise
     finally:
         health.leave(probing)
         if ticket is not None:
             ticket.limiter.settle(ticket, clock.monotonic(), None if attempts.possibly_billed else 0)
-        if gate is not None and gate.ledger is not None and kind != "ok":
-            from engine.routing.held import booked
-
-            booked(gate.ledger, reserved, call, account, kind)
-        elif reserved is not None:
-            reserved.settle(reserved.amount)  # without effect where it was settled
+        if reserved is not None:
+            reserved.settle(reserved.amount if answered else reserved.actual(None))  # without effect where it was settled
 
 
 def _patience(call: Call) -> Flow:

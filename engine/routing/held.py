@@ -19,12 +19,11 @@ from engine.types import Usage
 
 if TYPE_CHECKING:
     from engine.call.flow import Call
-    from engine.ledger.store import Ledger
     from engine.reliability.limiter import Limiter
     from engine.routing.guard import Account, Gate
     from engine.types import Response
 
-__all__ = ["Reserved", "booked", "booking", "ticket_for", "turn"]
+__all__ = ["Reserved", "booking", "ticket_for", "turn"]
 
 
 def ticket_for(limiter: Limiter, call: Call, account: Account) -> Ticket:
@@ -53,45 +52,9 @@ def turn(limiter: Limiter, ticket: Ticket, call: Call) -> Flow:
         yield Turn(ticket, min(wait, left))
 
 
-def booking(ledger: Ledger, reserved: Reserved | None, call: Call, account: Account, response: Response) -> Flow:
-    """Book an answered call where that may block for a moment."""
-    yield Work(lambda: booked(ledger, reserved, call, account, "ok", response))
-
-
-def booked(
-    ledger: Ledger,
-    reserved: Reserved | None,
-    call: Call,
-    account: Account,
-    kind: str,
-    response: Response | None = None,
-    cached: bool = False,
-) -> None:
-    """Put what a call came to into the ledger: its cost in place of what was set aside, and a row without any text of it."""
-    cost = response.cost if response is not None else None
-    if reserved is not None:
-        reserved.settle(reserved.actual(cost))
-    operation, attempts = call.operation, call.attempts
-    usage = response.usage if response is not None else Usage()
-    ledger.note(
-        {
-            "at": call.clock.time(),
-            "provider": operation.provider,
-            "model": operation.model,
-            "operation": operation.name,
-            "route": account.route,
-            "tenant": account.tenant,
-            "tags": account.tags,
-            "kind": kind,
-            "seconds": round(attempts.deadline.elapsed(), 6),
-            "first_event": attempts.first,
-            "attempts": sum(record["target"] == attempts.target for record in attempts.records),
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "cost": None if cost is None else nano(cost),
-            "cached": int(cached),
-        }
-    )
+def booking(reserved: Reserved, response: Response) -> Flow:
+    """Put what an answered call cost in place of what was set aside, where that may block for a moment."""
+    yield Work(lambda: reserved.settle(reserved.actual(response.cost)))
 
 
 class Reserved:

@@ -255,11 +255,16 @@ def test_hits_take_no_turn_no_budget_and_leave_a_row(sim: Simulator) -> None:
     from engine.ledger.store import SqliteLedger
 
     ledger = SqliteLedger(":memory:")
-    options: dict[str, Any] = {"rates": {"groq": {"requests": "1/hour"}}, "budgets": [{"usd": 1}], "ledger": ledger}
+    options: dict[str, Any] = {
+        "rates": {"groq": {"requests": "1/hour"}},
+        "budgets": [{"usd": 1}],
+        "ledger": ledger,
+        "journal": ":memory:",
+    }
     client = sim.client(cache="memory", **options)
     for _ in range(3):
         client.chat(A, "hi", max_tokens=20, timeout=5)
-    rows = ledger.calls()
+    rows = client.journal.calls()
     assert [row["cached"] for row in rows] == [0, 1, 1] and rows[0]["cost"] and rows[1]["cost"] == 0
     assert ledger.spent("total:all") == (rows[0]["cost"], 0)
 

@@ -29,14 +29,14 @@ def test_killed_paused_and_emptied(tmp_path: Path) -> None:
 
 def test_no_call_of_a_client_fails_while_redis_is_away(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server, Several() as several:
-        said: dict[str, Any] = {"budgets": {"usd": 1, "per": "day"}, "ledger": server.url, "prices": PRICES}
+        said: dict[str, Any] = {"budgets": {"usd": 1, "per": "day"}, "ledger": server.url, "prices": PRICES, "journal": ":memory:"}
         with several.client(**said) as one, several.client(**said) as other:
             for step in (lambda: None, server.pause, server.resume, server.kill, server.start, server.empty):
                 step()
                 for client in (one, other):
                     assert client.chat(B, "hi", max_tokens=50).text
             time.sleep(2.5)
-            cost = sum(row["cost"] for client in (one, other) for row in client._ledger.calls())
+            cost = sum(row["cost"] for client in (one, other) for row in client.journal.calls())
             day = next(iter(one._ledger._seen))
             assert one._ledger.spent(day) == other._ledger.spent(day) == (cost, 0)
 
