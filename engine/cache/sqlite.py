@@ -168,18 +168,19 @@ class SqliteStore:
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:
             db = self._db
-            if db is None or self._process != os.getpid():  # a connection does not outlive a fork
-                db = self._open()
             try:
+                if db is None or self._process != os.getpid():  # a connection does not outlive a fork
+                    db = self._open()
                 return work(db)
             except sqlite3.DatabaseError as error:
                 if error.__class__ is sqlite3.DatabaseError:  # the file itself is broken: a cache can be made anew
-                    self._throw_away(db)
+                    self._throw_away()
                 raise
 
-    def _throw_away(self, db: sqlite3.Connection) -> None:
-        db.close()
-        self._db = None
+    def _throw_away(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
         for ending in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))

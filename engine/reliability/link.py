@@ -49,10 +49,13 @@ class Link:
 
         text = url.reveal() if isinstance(url, Secret) else url
         limits: dict[str, Any] = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
+        self._redis: Any = None
         try:
-            self._redis: Any = Redis.from_url(text, retry=Retry(NoBackoff(), 0), **limits)
+            self._redis = Redis.from_url(text, retry=Retry(NoBackoff(), 0), **limits)
         except (ValueError, RedisError):
-            raise ConfigError("the URL of the Redis cannot be read: redis://[user:password@]host:port/database") from None
+            pass  # said below, without the words of this one: they may hold a password
+        if self._redis is None:
+            raise ConfigError("the URL of the Redis cannot be read: redis://[user:password@]host:port/database")
         self._failures: tuple[type[BaseException], ...] = (RedisError, OSError, ValueError)
         self._scripts: dict[str, Any] = {}
         self._lock = threading.Lock()
