@@ -22,11 +22,3 @@ class Store:
         if self.server is None:
             return path
         return {"redis": self.server.url, "prefix": f"{self.folder.name}-{self._count}"}
-
-    def written(self) -> bytes:
-        """All bytes that the stores hold."""
-        held = b"".join(path.read_bytes() for path in self.folder.glob("*.sqlite*"))
-        if self.server is None:
-            return held
-        keys = self.server.command("KEYS", "*")
-        return held + keys + b"".join(self.server.command("DUMP", key) for key in keys.decode().split() if key[0] not in "*$")
