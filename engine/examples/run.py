@@ -159,15 +159,16 @@ def stream_bytes(operation: Operation, example: Mapping[str, Any]) -> bytes | No
 
     A frame is a JSON document, a text (sent as it is), or `{event: name, data: document}`.
     """
+    framing = operation.plan.stream.framing if operation.plan.stream else "sse"
     if isinstance(example.get("stream"), str):
         text = str(example["stream"])
-        return (text if text.endswith("\n\n") else text + "\n").encode()  # a YAML block ends in one line end, an event in two
+        whole = text.endswith("\n\n") or framing == "raw"
+        return (text if whole else text + "\n").encode()  # a YAML block ends in one line end, an event in two
     frames = example.get("frames")
     if frames is None:
         return None
     from engine.call.encode import encode_frames
 
-    framing = operation.plan.stream.framing if operation.plan.stream else "sse"
     return encode_frames(framing, frames)
 
 

@@ -65,8 +65,8 @@ def item(value: Any, key: Any) -> Any:
 
 
 def cut(value: Any, start: Any, stop: Any, step: Any) -> Any:
-    """`value[start:stop:step]` of a list, else nothing."""
-    if value.__class__ is not list:
+    """`value[start:stop:step]` of a list or a text, else nothing."""
+    if value.__class__ is not list and value.__class__ is not str:
         return None
     if any(x is not None and x.__class__ is not int for x in (start, stop, step)) or step == 0:
         raise ConfigError("the bounds of [a:b] are whole numbers")
