@@ -132,6 +132,10 @@ class Operation:
         context["$unsupported"] = policy
         if not around:
             drop_unsupported(plan, context, report, policy, self._params)
+        if plan.realtime is not None:
+            from engine.call.socket import sounding
+
+            sounding(plan, context)
         check_parts(plan, context, report)
         return context
 
@@ -188,6 +192,8 @@ class Operation:
         call = self.plan.stream.call if stream and self.plan.stream and self.plan.stream.call else self.plan.call
         request = build(call, context, self.base_url, self.plan, main=True, unsupported=unsupported or self.unsupported)
         request.stream = stream
+        if self.plan.realtime is not None:
+            request.url = "ws" + request.url.removeprefix("http").removeprefix("ws")  # http: becomes ws:, https: wss:
         request.report = report
         request.context = context
         return request

@@ -34,7 +34,6 @@ HOLDERS = {
     "video": ("image",),
     "ocr": ("document",),
     "upload_file": ("file",),
-    "realtime": ("audio",),
 }
 
 #: parameters of a chat request: subject to `params`, reported one by one

@@ -14,13 +14,14 @@ ENGINE = ROOT / "engine"
 FILES = sorted(p for p in ENGINE.rglob("*.py") if "_data" not in p.parts)
 
 #: module -> the only place that may import it
-HOMES = {
+HOMES: dict[str, str | tuple[str, ...]] = {
     "yaml": "engine/spec/load",
     "jsonschema": "engine/spec/validate",
     "jinja2": "engine/expr/template",
     "jmespath": "engine/expr/query",
     "httpx": "engine/call/send",
     "aiohttp": "engine/call/send",
+    "websockets": ("engine/realtime/", "engine/serve/socket"),
     "opentelemetry": "engine/telemetry",
     "matplotlib": "engine/cli/plot",
     "pyarrow": "engine/batch/rows",

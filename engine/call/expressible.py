@@ -20,6 +20,7 @@ _READ_AS: dict[str, tuple[str, ...]] = {
     "reasoning": ("reasoning", "reasoning_effort"),
     "documents": ("documents",),
     "messages": ("messages", "turns", "prompt"),
+    "system": ("system", "system_parts", "messages", "turns"),
 }
 #: dropped without losing what was asked: nothing was asked
 _EMPTY: tuple[Any, ...] = (None, [], {}, "")

@@ -84,6 +84,19 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", metavar="FILE", help="follow the job whose record this file is")
     _single(run)
 
+    live = command("realtime", "realtime.realtime", "hold one spoken exchange: a sound or a text in, sound and transcript out")
+    live.add_argument("model", help="provider/model; provider:variant/model for another kind of session")
+    live.add_argument("--in", dest="input", metavar="FILE", help="WAV file to say; - reads raw pcm16 from standard input")
+    live.add_argument("--out", metavar="FILE", help="WAV file for what is answered")
+    live.add_argument("--text", metavar="TEXT", help="say this in writing; a voice speaks it")
+    live.add_argument("--microphone", action="store_true", help="speak yourself, through arecord, parec or rec")
+    live.add_argument("--pace", action="store_true", help="send the file as fast as it is spoken")
+    live.add_argument("--instructions", metavar="TEXT", help="the system message")
+    live.add_argument("--voice", metavar="NAME")
+    live.add_argument("--language", metavar="CODE")
+    live.add_argument("--param", action="append", default=[], metavar="NAME=JSON", help="any other field (repeatable)")
+    _single(live)
+
     batch = command("batch", "batch.batch", "answer a file of requests, in order, each exactly once")
     batch.add_argument("rows", metavar="ROWS", help="file of JSON lines (or .parquet): the fields of a request in each, or a text")
     batch.add_argument("--model", metavar="MODEL", help="provider/model, for rows that name none")
@@ -165,6 +178,7 @@ def parser() -> argparse.ArgumentParser:
     sim.add_argument("--list-faults", action="store_true", help="print every fault that has a name, and exit")
     sim.add_argument("--pace", type=float, metavar="N", help="tokens per second (default: at once)")
     sim.add_argument("--latency", type=float, metavar="SECONDS", help="wait before the first byte")
+    sim.add_argument("--echo", action="store_true", help="in sessions give every piece of sound straight back")
 
     serve = command("serve", "serve.serve", "run the gateway: clients of any wire format in front of any provider")
     serve.add_argument("--config", metavar="FILE", help="llmkit.yaml with keys, aliases and settings of providers")
@@ -187,6 +201,14 @@ def parser() -> argparse.ArgumentParser:
     health.add_argument("--config", metavar="FILE", help="llmkit.yaml with routes and settings of providers")
     health.add_argument("--call", action="store_true", help="ask for some tokens, in place of the free list of models")
     health.add_argument("--json", action="store_true")
+
+    stats = command("stats", "stats.stats", "latency, tokens, cost, errors and cache hits of the calls in a journal")
+    stats.add_argument("journal", nargs="?", metavar="FILE", help="what Client(journal=…) wrote; default: LLMKIT_JOURNAL")
+    stats.add_argument("--by", default="provider", metavar="WORD", help="provider (default), model, operation, route, tenant, tag, …")
+    stats.add_argument("--since", metavar="TIME", help="only calls since then: 24h, 30m, 7d ago, or 2026-11-20 (UTC)")
+    stats.add_argument("--until", metavar="TIME", help="only calls before then")
+    stats.add_argument("--png", metavar="FILE", help="draw a picture too (extra [plot])")
+    stats.add_argument("--json", action="store_true")
 
     demo = command("demo", "demo.demo", "hold one conversation over eight wire formats; no key needed")
     demo.add_argument("models", nargs="*", metavar="MODEL", help="provider/model to hold it with for real, instead of stand-ins")

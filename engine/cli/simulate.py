@@ -26,7 +26,7 @@ def sim(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"--{name} is a number from 0, not {value}")
     catalog = Catalog(arguments.catalog, arguments.override)
     pace, latency = arguments.pace or None, arguments.latency or 0.0
-    simulator = Simulator(catalog, arguments.script, arguments.fault, pace=pace, latency=latency)
+    simulator = Simulator(catalog, arguments.script, arguments.fault, pace=pace, latency=latency, echo=arguments.echo)
     server = Listener(simulator, arguments.port)
     print(f"answering as any provider on {server.origin}/PROVIDER")
     if arguments.script:

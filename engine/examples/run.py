@@ -96,17 +96,28 @@ def _failures(catalog: Catalog, provider: str, case: Case, variant: str | None, 
     sent: HttpRequest | None = None
     try:
         if "request" in example:
-            sent = operation.render(**request)
+            sent = _rendered(operation, request)
             if "sends" in example:
                 yield from _compare_sent(operation, signed(operation, sent), example["sends"], case)
         yield from answered(operation, case, sent)
     except Error as error:
         if expected_error is None:
             raise
-        yield from _subset(error.to_dict(), expected_error, "fails")
+        yield from subset(error.to_dict(), expected_error, "fails")
         return
     if expected_error is not None:
         yield f"expected a failure {expected_error}, got none"
+
+
+def _rendered(operation: Operation, fields: dict[str, Any]) -> HttpRequest:
+    """The request of an example. What calls before it would give is its name in brackets: `(input)`."""
+    request, context, unsupported = operation.start(fields)
+    if request is not None:
+        return request
+    from engine.call.forerun import pretend
+
+    pretend(operation.plan, context)
+    return operation.build(context, context["$report"], unsupported)
 
 
 def model_of(catalog: Catalog, provider: str, case: Case) -> str:
@@ -118,6 +129,11 @@ def model_of(catalog: Catalog, provider: str, case: Case) -> str:
 def read_failures(operation: Operation, case: Case, sent: HttpRequest | None) -> Iterator[str]:
     """What is wrong with the answers of an example. Raises the typed error of a reply that is one."""
     example = case.example
+    if operation.plan.realtime is not None:
+        from engine.examples.sessions import session_failures
+
+        yield from session_failures(operation, example, sent)
+        return
     for response in _answers(operation, example, sent):
         if "fails" not in example and "gives" in example:
             yield from _compare_given(response, example["gives"], case)
@@ -198,11 +214,11 @@ def _compare_sent(operation: Operation, sent: HttpRequest, expected: Mapping[str
                 [*query[key], value] if isinstance(query.get(key), list) else [query[key], value] if key in query else value
             )
         wanted = {k: v for k, v in expected["query"].items() if k not in deviations.query}
-        yield from _subset(query, _texts(wanted), "query")
+        yield from subset(query, _texts(wanted), "query")
     if "headers" in expected:
         headers = _lower(sent.headers)
         wanted = {k: v for k, v in _lower(expected["headers"]).items() if k not in deviations.headers}
-        yield from _subset(headers, wanted, "headers")
+        yield from subset(headers, wanted, "headers")
     body: Any = None
     if sent.body is not None:
         try:
@@ -210,7 +226,7 @@ def _compare_sent(operation: Operation, sent: HttpRequest, expected: Mapping[str
         except ValueError:
             body = sent.body.decode("utf-8", "replace")
     if "body" in expected:
-        yield from _equal(deviations.without_body(body), deviations.without_body(expected["body"]), "body")
+        yield from equal(deviations.without_body(body), deviations.without_body(expected["body"]), "body")
     for name in expected.get("body_lacks") or ():
         if isinstance(body, dict) and _at(body, str(name)) is not None and str(name).split(".")[0] not in deviations.body:
             yield f"body: has {name}, which it must not"
@@ -222,7 +238,7 @@ def _compare_given(response: Response, expected: Mapping[str, Any], case: Case) 
         actual = {**actual, **response.choices[0].to_dict()}
         actual["choices"] = [c.to_dict() for c in response.choices]
     wanted = {k: v for k, v in expected.items() if k not in case.deviations.gives}
-    yield from _subset(actual, wanted, "gives")
+    yield from subset(actual, wanted, "gives")
 
 
 def _texts(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,43 +248,43 @@ def _texts(value: Mapping[str, Any]) -> dict[str, Any]:
     return {k: text(v) for k, v in value.items()}
 
 
-def _subset(actual: Any, expected: Any, where: str) -> Iterator[str]:
+def subset(actual: Any, expected: Any, where: str) -> Iterator[str]:
     """Mappings may hold more than expected; lists must be of the same length."""
     if isinstance(expected, dict):
         if not isinstance(actual, dict):
-            yield f"{where}: {_show(actual)} instead of {_show(expected)}"
+            yield f"{where}: {shown(actual)} instead of {shown(expected)}"
             return
         for key, value in expected.items():
             if value is None and actual.get(key) is None:
                 continue
             if key not in actual:
-                yield f"{where}.{key}: missing, expected {_show(value)}"
+                yield f"{where}.{key}: missing, expected {shown(value)}"
             else:
-                yield from _subset(actual[key], value, f"{where}.{key}")
+                yield from subset(actual[key], value, f"{where}.{key}")
     elif isinstance(expected, list):
         if not isinstance(actual, list) or len(actual) != len(expected):
-            yield f"{where}: {_show(actual)} instead of {_show(expected)}"
+            yield f"{where}: {shown(actual)} instead of {shown(expected)}"
             return
         for index, (a, e) in enumerate(zip(actual, expected, strict=True)):
-            yield from _subset(a, e, f"{where}[{index}]")
+            yield from subset(a, e, f"{where}[{index}]")
     elif actual != expected or isinstance(actual, bool) != isinstance(expected, bool):
-        yield f"{where}: {_show(actual)} instead of {_show(expected)}"
+        yield f"{where}: {shown(actual)} instead of {shown(expected)}"
 
 
-def _equal(actual: Any, expected: Any, where: str) -> Iterator[str]:
+def equal(actual: Any, expected: Any, where: str) -> Iterator[str]:
     if isinstance(expected, dict) and isinstance(actual, dict):
         for key in [*expected, *(k for k in actual if k not in expected)]:
             if key not in actual:
-                yield f"{where}.{key}: missing, expected {_show(expected[key])}"
+                yield f"{where}.{key}: missing, expected {shown(expected[key])}"
             elif key not in expected:
-                yield f"{where}.{key}: unexpected {_show(actual[key])}"
+                yield f"{where}.{key}: unexpected {shown(actual[key])}"
             else:
-                yield from _equal(actual[key], expected[key], f"{where}.{key}")
+                yield from equal(actual[key], expected[key], f"{where}.{key}")
     elif isinstance(expected, list) and isinstance(actual, list) and len(actual) == len(expected):
         for index, (a, e) in enumerate(zip(actual, expected, strict=True)):
-            yield from _equal(a, e, f"{where}[{index}]")
+            yield from equal(a, e, f"{where}[{index}]")
     elif actual != expected or isinstance(actual, bool) != isinstance(expected, bool):
-        yield f"{where}: {_show(actual)} instead of {_show(expected)}"
+        yield f"{where}: {shown(actual)} instead of {shown(expected)}"
 
 
 def _at(body: Mapping[str, Any], path: str) -> Any:
@@ -278,7 +294,7 @@ def _at(body: Mapping[str, Any], path: str) -> Any:
     return found
 
 
-def _show(value: Any) -> str:
+def shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 160 else text[:159] + "…"
 

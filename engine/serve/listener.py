@@ -84,6 +84,8 @@ def _handler(simulator: Simulator) -> type[BaseHTTPRequestHandler]:
         server: _Server
 
         def _handle(self) -> None:
+            if self.headers.get("upgrade", "").lower() == "websocket":
+                return self._converse()
             try:
                 body = self._body()
             except ValueError as error:
@@ -100,6 +102,20 @@ def _handler(simulator: Simulator) -> type[BaseHTTPRequestHandler]:
                 raise
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _handle
+
+        def _converse(self) -> None:
+            """A session in place of an answer; the connection ends with it."""
+            from engine.serve.socket import converse, handshake
+
+            self.close_connection = True
+            exchange, answer, stage = simulator.session(self.path, dict(self.headers.items()))
+            exchange.status = answer.status
+            if stage is None:
+                return self._write(answer, exchange)
+            protocol, opening = handshake(self.path, self.headers.items())
+            self.connection.sendall(opening)
+            converse(self.connection, protocol, stage, self.server.stopping.is_set)
+            exchange.finished = True
 
         def _body(self) -> bytes:
             """The body of the request. Raises ValueError(status, reason)."""

@@ -31,12 +31,14 @@ from engine.serve.frames import framing_of
 from engine.serve.mounts import Mounts, Place
 from engine.serve.reply import write_reply
 from engine.serve.script import Performance, Script, Steps
+from engine.serve.sessions import Sessions
 from engine.serve.upstream import tokens
 from engine.types import Event, Report, Response
 from engine.vocabulary import FINISH_REASONS
 
 if TYPE_CHECKING:
     from engine.catalog import Catalog
+    from engine.serve.stage import Stage
 
 _CONTENT = ("text", "thinking", "refusal", "tool_call", "media", "citation", "native")
 _WORDS = {reason: reason for reason in FINISH_REASONS}
@@ -46,7 +48,8 @@ class Simulator:
     """Answers requests of every served dialect. Shareable between threads.
 
     `script` is whatever `Script` takes, or one; `faults` are names, mappings or Faults; `pace` (tokens per second) and
-    `latency` (seconds before the first byte) hold where the script says nothing; `now` tells the time.
+    `latency` (seconds before the first byte) hold where the script says nothing; sessions with `echo` give every piece of
+    sound straight back; `now` tells the time.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Simulator:
         *,
         pace: float | None = None,
         latency: float = 0.0,
+        echo: bool = False,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.catalog = catalog
@@ -68,6 +72,7 @@ class Simulator:
         self._faults = [Running(fault(given)) for given in [*self.script.faults, *faults]]
         self._rules: dict[int, list[Running]] = {}
         self._pace, self._latency, self._now = pace, latency, now
+        self._sessions = Sessions(catalog, self.script, echo)
         self._count = 0
         self._lock = threading.Lock()
         self._examples: Any = None
@@ -89,6 +94,15 @@ class Simulator:
             return exchange, self._served(exchange, place)
         except errors.Error as error:
             return exchange, _failure(place.served, error, None)
+
+    def session(self, target: str, headers: Mapping[str, str]) -> tuple[Exchange, Answer, Stage | None]:
+        """The record of a handshake, its answer, and the stage of the session if there will be one."""
+        url = urlsplit(target)
+        query: dict[str, Any] = {k: v[0] if len(v) == 1 else v for k, v in parse_qs(url.query, keep_blank_values=True).items()}
+        exchange = Exchange("GET", url.path, query, {k.lower(): v for k, v in headers.items()}, b"")
+        self.requests.append(exchange)
+        answer, stage = self._sessions.open(exchange)
+        return exchange, answer, stage
 
     def reset(self) -> None:
         """Forget what was received, and switch every fault on again."""

@@ -28,7 +28,8 @@ class Simulator:
 
     `script`: a path, text, list of rules, mapping or function of the canonical request. `fault` and `faults`: names of
     RELIABILITY section 8, or mappings; `times` says how many requests the one `fault` spoils. `pace`: tokens per second,
-    `latency`: seconds before the first byte. `catalog`: a Catalog, or what one is made of; default: the packaged one.
+    `latency`: seconds before the first byte. `echo`: sessions give every piece of sound straight back. `catalog`: a Catalog,
+    or what one is made of; default: the packaged one.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Simulator:
         times: int | None = None,
         pace: float | None = None,
         latency: float = 0.0,
+        echo: bool = False,
         port: int = 0,
         catalog: Any = None,
     ) -> None:
@@ -47,7 +49,7 @@ class Simulator:
         if fault is not None:
             every.insert(0, {"name": fault, "times": times} if isinstance(fault, str) and times is not None else fault)
         self.catalog: Catalog = _catalog(catalog)
-        self._core = Core(self.catalog, script, [fault_of(one) for one in every], pace=pace, latency=latency)
+        self._core = Core(self.catalog, script, [fault_of(one) for one in every], pace=pace, latency=latency, echo=echo)
         self._port = port
         self._listener: Listener | None = None
         self._clients: list[Client] = []

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.call.normalize.chat import chat
 from engine.call.normalize.other import other
+from engine.call.normalize.realtime import realtime
 from engine.errors import ConfigError, Error
 from engine.vocabulary import CHAT, MESSAGE, PART, REQUESTS, TURN
 
@@ -14,9 +15,11 @@ __all__ = ["names", "normalize"]
 
 #: other words for chat fields
 _CHAT_ALIASES = frozenset(("max_completion_tokens", "thinking", "functions", "function_call", "extra"))
-_CHATS = frozenset(("chat", "count_tokens", "realtime"))
+_CHATS = frozenset(("chat", "count_tokens"))
 #: names of request fields only the engine makes
 _MADE = frozenset(("system_plain", "has_tool_history", "prefill", "inputs", "texts", "input_parts", "chat_body"))
+#: names that stand for what one message of a session says, and what a session has no use for
+_SAID = frozenset(("text", "id", "name", "json", "is_error", "audio", "stream", "stream_usage", "stream_options", "documents"))
 #: other words for the fields of the rest, and what they mean
 ALIASES: dict[str, dict[str, str]] = {
     "speech": {"input": "text", "response_format": "format"},
@@ -26,6 +29,7 @@ ALIASES: dict[str, dict[str, str]] = {
     "moderation": {"text": "input"},
     "ocr": {"file": "document"},
     "read": {"urls": "url"},
+    "realtime": {"instructions": "system"},
     "get_file": {"file_id": "id"},
     "delete_file": {"file_id": "id"},
     "download_file": {"file_id": "id"},
@@ -41,6 +45,7 @@ def names(operation: str) -> frozenset[str]:
     if found is None:
         shape = REQUESTS.get(operation, CHAT).fields or {}
         found = (frozenset(shape) | {"extra"}) - _MADE
+        found -= _SAID if operation == "realtime" else frozenset()
         found |= _CHAT_ALIASES if operation in _CHATS else frozenset(ALIASES.get(operation, ()))
         _NAMES[operation] = found
     return found
@@ -71,10 +76,10 @@ def normalize(
         given = fields
         if not known.issuperset(fields) or None in fields.values():
             given = _known(operation, fields, known)
-        if operation in _CHATS and (operation != "realtime" or "messages" in given):
-            return chat(given, reads, _ALL if part_reads is None else part_reads, proofs, dialects)
         if operation == "realtime":
             return realtime(given, reads, _ALL if part_reads is None else part_reads, dialects)
+        if operation in _CHATS:
+            return chat(given, reads, _ALL if part_reads is None else part_reads, proofs, dialects)
         return other(operation, given, ALIASES.get(operation, {}), _ALL if part_reads is None else part_reads)
     except Error:
         raise

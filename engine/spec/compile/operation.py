@@ -17,6 +17,7 @@ from engine.spec.compile.evidence import capabilities, lacking
 from engine.spec.compile.host import guarded
 from engine.spec.compile.job import job
 from engine.spec.compile.mapping import Maps, outputs_of
+from engine.spec.compile.realtime import handshake, messages_map, realtime
 from engine.spec.extend import merge
 from engine.spec.node import Node
 from engine.spec.problem import Problems, nearest
@@ -114,7 +115,8 @@ class _Operation:
         tree = self.tree
         if present(tree, "parts"):
             self.templates.parts(tree.value["parts"])
-        main = self.calls.call(tree, self.name)
+        live = realtime(tree, self.templates, self.problems) if self.name == "realtime" else None
+        main = self.calls.call(handshake(tree, self.problems) if live is not None else tree, self.name)
         base_url = tree.get("base_url") if present(tree, "base_url") else self.root.get("base_url")
         if base_url is None:
             self.problems.error("missing-key", "a provider with operations needs `base_url`", self.root.mark)
@@ -162,12 +164,13 @@ class _Operation:
             upload=tuple((kind, make(functions)) for kind, make in uploads),
             wrap=functions.get("wrap"),
             batch_size=_whole(tree, "batch_size"),
+            download_auth=bool((tree.get("download") or _EMPTY).plain().get("auth")),
             pages={name: functions[query] for name, query in pages.items()},
             chat_dialect=_text(tree, "chat_dialect"),
-            download_auth=bool((tree.get("download") or _EMPTY).plain().get("auth")),
             response=functions.get("response"),
             job=follow(functions) if follow is not None else None,
             stream=self._finish_stream(stream, functions),
+            realtime=live(functions, "session" in maps.emitted) if live is not None else None,
             errors=self._finish_errors(errors, error_names, functions),
             usage_totals={k: tuple(v) for k, v in self._totals().items()},
             finish_reasons=self._finish_reasons(),
@@ -217,7 +220,9 @@ class _Operation:
 
     def _maps(self, errors: Node, stream: Node | None) -> MapSet:
         """The functions `response` and `stream`. They read nothing of the provider, so equal trees share them."""
-        trees = (self.tree.get("response"), stream, self.tree.get("usage"), *(errors.get(key) for key in _ERROR_FIELDS))
+        live = messages_map(self.tree, self.problems) if self.name == "realtime" else None
+        written = (self.tree.get("map"), self.tree.get("match"), self.tree.get("events")) if self.name == "realtime" else ()
+        trees = (self.tree.get("response"), stream, self.tree.get("usage"), *(errors.get(k) for k in _ERROR_FIELDS), *written)
         key = (self.name, self.lazily, *map(id, trees))
         found: MapSet | None = self.shelf.maps.get(key)
         if found is None:
@@ -231,6 +236,8 @@ class _Operation:
             mapped = self._stream_map(stream)
             if mapped is not None and not self.lazily:
                 maps.map("stream", mapped)
+            if live is not None:
+                maps.map("realtime", live)
             if len(self.problems.errors) > before:
                 return MapSet(trees, {}, maps.emitted)
             functions, emitted = maps.unit.build(), {*maps.emitted}
