@@ -210,6 +210,14 @@ def parser() -> argparse.ArgumentParser:
     stats.add_argument("--png", metavar="FILE", help="draw a picture too (extra [plot])")
     stats.add_argument("--json", action="store_true")
 
+    stats = command("stats", "stats.stats", "latency, tokens, cost, errors and cache hits of the calls in a journal")
+    stats.add_argument("journal", nargs="?", metavar="FILE", help="what Client(journal=…) wrote; default: LLMKIT_JOURNAL")
+    stats.add_argument("--by", default="provider", metavar="WORD", help="provider (default), model, operation, route, tenant, …")
+    stats.add_argument("--since", metavar="TIME", help="only calls since then: 24h, 30m, 7d ago, or 2026-11-20 (UTC)")
+    stats.add_argument("--until", metavar="TIME", help="only calls before then")
+    stats.add_argument("--png", metavar="FILE", help="draw a picture too (extra [plot])")
+    stats.add_argument("--json", action="store_true")
+
     demo = command("demo", "demo.demo", "hold one conversation over eight wire formats; no key needed")
     demo.add_argument("models", nargs="*", metavar="MODEL", help="provider/model to hold it with for real, instead of stand-ins")
     demo.add_argument("--json", action="store_true")
