@@ -104,8 +104,19 @@ def parser() -> argparse.ArgumentParser:
     batch.add_argument("--checkpoint", metavar="FILE", help="default: the output's name with .checkpoint")
     batch.add_argument("--resume", action="store_true", help="go on where an earlier run ended, also if it was killed")
     batch.add_argument("--operation", default="chat", metavar="NAME", help="of rows that name none (default chat)")
+    batch.add_argument(
+        "--mode", default="local", metavar="MODE", help="local: call by call; remote: by the provider's service; auto"
+    )
     batch.add_argument("--concurrency", type=int, default=16, metavar="N", help="calls at a time (default 16)")
     batch.add_argument("--param", action="append", default=[], metavar="NAME=JSON", help="a field of every row (repeatable)")
+    batch.add_argument("--timeout", type=float, metavar="SECONDS", help="of a call; of a remote batch: how long to wait for it")
+    batch.add_argument("--no-wait", action="store_true", help="of a remote batch: submit it and leave; --resume follows it")
+    batch.add_argument(
+        "--ambiguous",
+        default="raise",
+        metavar="again|ID",
+        help="of a part that may have been submitted: the provider's id, or again",
+    )
     batch.add_argument("--quiet", action="store_true", help="no progress")
     batch.add_argument("--base-url", metavar="URL", help="address of the server; its key must then be given by --key")
     batch.add_argument("--key", action="append", default=[], metavar="[NAME=]ENV", help="environment variable with the key")
@@ -201,14 +212,6 @@ def parser() -> argparse.ArgumentParser:
     health.add_argument("--config", metavar="FILE", help="llmkit.yaml with routes and settings of providers")
     health.add_argument("--call", action="store_true", help="ask for some tokens, in place of the free list of models")
     health.add_argument("--json", action="store_true")
-
-    stats = command("stats", "stats.stats", "latency, tokens, cost, errors and cache hits of the calls in a journal")
-    stats.add_argument("journal", nargs="?", metavar="FILE", help="what Client(journal=…) wrote; default: LLMKIT_JOURNAL")
-    stats.add_argument("--by", default="provider", metavar="WORD", help="provider (default), model, operation, route, tenant, tag, …")
-    stats.add_argument("--since", metavar="TIME", help="only calls since then: 24h, 30m, 7d ago, or 2026-11-20 (UTC)")
-    stats.add_argument("--until", metavar="TIME", help="only calls before then")
-    stats.add_argument("--png", metavar="FILE", help="draw a picture too (extra [plot])")
-    stats.add_argument("--json", action="store_true")
 
     stats = command("stats", "stats.stats", "latency, tokens, cost, errors and cache hits of the calls in a journal")
     stats.add_argument("journal", nargs="?", metavar="FILE", help="what Client(journal=…) wrote; default: LLMKIT_JOURNAL")
