@@ -100,7 +100,8 @@ class Proof:
             if Path(f"{self.book}{suffix}").exists():
                 shutil.copyfile(f"{self.book}{suffix}", f"{copy}{suffix}")
         with sqlite3.connect(copy) as db:
-            found = db.execute("SELECT written, place, sums FROM run").fetchone()
+            tables = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'run'").fetchone()
+            found = db.execute("SELECT written, place, sums FROM run").fetchone() if tables else None  # killed before it began
             if found is None:
                 return 0, Decimal(0)
             written, place, text = found
@@ -125,6 +126,9 @@ class Proof:
     def judge(self) -> None:
         """The output: every row once, in order, with its own answer."""
         count = 0
+        if not self.out.exists():
+            self.wrong.append("there is no output")
+            return
         with self.out.open("rb") as file:
             for i, line in enumerate(file):
                 found = json.loads(line)

@@ -158,6 +158,11 @@ class Book:
                 (number, first, last, json.dumps(record) if record is not None else None),
             )
 
+    def forget(self, number: int) -> None:
+        """A part was not submitted after all."""
+        with self._change():
+            self._db.execute("DELETE FROM parts WHERE number = ?", (number,))
+
     def _change(self) -> _Change:
         return _Change(self._db, self.path)
 

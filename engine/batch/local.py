@@ -8,13 +8,16 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from engine.batch.run import Done, Run, answered, failed
-from engine.errors import Error
+from engine.errors import AmbiguousError, Error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.batch.rows import Row
     from engine.client import AsyncClient, Client
+    from engine.plan import OperationPlan
 
-__all__ = ["ask_all", "ask_all_async"]
+__all__ = ["ask_all", "ask_all_async", "left_behind"]
 
 #: failures that would meet every further row too: the run stops, and can be resumed when they are mended
 STOPS = frozenset(("authentication", "quota", "local_limit", "unavailable"))
@@ -51,12 +54,31 @@ def _outcome(run: Run, row: Row, error: Error) -> Done | Error:
     return error if stops else failed(row, error)
 
 
+def left_behind(client: Any) -> Callable[[Run, Row], Row]:
+    """A row that was being asked when its run was killed is asked again, unless that may not happen twice (RELIABILITY R3)."""
+
+    def left(run: Run, row: Row) -> Row:
+        try:
+            unsafe = row.model not in client._routes and _plan(client, row).replay == "unsafe"
+        except Error:
+            unsafe = False  # nothing was sent, and nothing will be
+        if unsafe:
+            row.error = AmbiguousError("the run was killed while this was being asked, and it may not be asked twice")
+        return row
+
+    return left
+
+
+def _plan(client: Any, row: Row) -> OperationPlan:
+    return client._target(row.model, row.operation, row.fields.get("dialect")).operation.plan  # type: ignore[no-any-return]
+
+
 def _fields(run: Run, client: Any, row: Row) -> dict[str, Any]:
     """The fields of a row's call. The key by which a provider knows what he did already is the same in every run."""
     fields = dict(row.fields)
     if row.model in client._routes:
         return fields
-    plan = client._target(row.model, row.operation, fields.get("dialect")).operation.plan
+    plan = _plan(client, row)
     if plan.replay == "keyed" and plan.idempotency_key:
         key = f"{run.token}-{row.number}"
         fields["extra_headers"] = {plan.idempotency_key: key, **(fields.get("extra_headers") or {})}

@@ -14,7 +14,7 @@ from engine.batch.book import Book, Kept
 from engine.batch.output import Output, refuse_foreign
 from engine.batch.rows import START, Row, Rows, link
 from engine.call.json import dumps, loads
-from engine.errors import AmbiguousError, ConfigError, Error
+from engine.errors import ConfigError, Error
 from engine.types import Response, plain
 
 __all__ = ["Batch", "Done", "Run", "answered", "failed"]
@@ -123,12 +123,12 @@ class Run:
         settings: Mapping[str, Any],
         *,
         resume: bool = True,
-        unsafe: Callable[[Row], bool],
+        left: Callable[[Run, Row], Row | None],
         told: Callable[[Batch], None] | None = None,
         held: Any = None,
     ) -> None:
         self.rows = rows
-        self._unsafe = unsafe
+        self._left = left  # what becomes of a row whose run was killed: it is asked (or has an error now), or else None
         self._told = told
         self._held = held
         if Path(checkpoint).exists() and not resume:
@@ -189,9 +189,11 @@ class Run:
                 raise ConfigError(f"row {number + 1} is not the one that was asked: give the same input again")
             if not known:
                 row = self.rows.row(number, written)
-                if row.error is None and self._unsafe(row):
-                    row.error = AmbiguousError("the run was killed while this was being asked, and it may not be asked twice")
-                self._again.append(row)
+                again = row if row.error is not None else self._left(self, row)
+                if again is None:
+                    self.running += 1
+                else:
+                    self._again.append(again)
             self._head = number + 1
         self._chain = chain
 
@@ -207,6 +209,11 @@ class Run:
     def over(self) -> bool:
         """Whether every row of the input is safe in the output."""
         return self.ended and self._safe == self._head
+
+    @property
+    def drained(self) -> bool:
+        """Whether every row of the input was handed out."""
+        return self.ended and not self._again
 
     def turn(self, done: list[Done], want: int, fetched: int | None = None) -> list[Row]:
         """Keep what is done, write what can be written, and claim up to `want` further rows: they may be asked now."""

@@ -43,7 +43,7 @@ class Line:
         now = time.monotonic()
         if self._first is None:
             self._first = now, batch.rows, batch.share or 0.0
-        ends = batch.state != "running"
+        ends = batch.ended
         if not self._terminal and not ends and now - self._last < EVERY:
             return
         self._last = now
@@ -63,7 +63,7 @@ class Line:
         if batch.failed:
             parts.append(f"{batch.failed:,} failed")
         parts.append(money(batch))
-        if batch.state != "running":
+        if batch.ended or batch.state != "running":
             parts.append(batch.state)
         elif since > 1 and rows:
             parts.append(f"{rows / since:.3g}/s")

@@ -28,7 +28,7 @@ def batch(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(dumps(done.to_dict(), indent=2))
     elif arguments.quiet:
-        print(f"{done.answered:,} answered, {done.failed:,} failed: {done.out}", file=sys.stderr)
+        print(f"{done.answered:,} answered, {done.failed:,} failed, {done.state}: {done.out}", file=sys.stderr)
     return 1 if done.failed else 0
 
 
@@ -36,6 +36,9 @@ async def _answered(arguments: argparse.Namespace, checkpoint: Path) -> Any:
     from engine import AsyncClient
 
     settings = settings_of(arguments, arguments.model or "")
+    fields = parameters(arguments.param)
+    if arguments.timeout is not None:
+        fields["timeout"] = arguments.timeout
     async with AsyncClient(catalog=arguments.catalog, override=arguments.override, providers=settings) as client:
         return await client.batch(
             arguments.rows,
@@ -43,7 +46,10 @@ async def _answered(arguments: argparse.Namespace, checkpoint: Path) -> Any:
             out=arguments.out,
             checkpoint=checkpoint,
             operation=arguments.operation.replace("-", "_"),
+            mode=arguments.mode,
             concurrency=arguments.concurrency,
+            wait=not arguments.no_wait,
+            ambiguous=arguments.ambiguous,
             progress=not arguments.quiet,
-            **parameters(arguments.param),
+            **fields,
         )

@@ -17,7 +17,7 @@ from engine.types import Response, Usage
 
 
 def opened(folder: Path, rows: list[Any]) -> Run:
-    return Run(Rows(rows, "chat", "p/m", {}), folder / "out", folder / "book", {}, unsafe=lambda row: False)
+    return Run(Rows(rows, "chat", "p/m", {}), folder / "out", folder / "book", {}, left=lambda run, row: row)
 
 
 def outcome(row: Row) -> Done:
@@ -34,7 +34,9 @@ def killed(folder: Path, other: Path, dice: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_every_row_once_and_in_order_however_often_it_is_cut_off(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_row_once_and_in_order_however_often_it_is_cut_off(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dice = random.Random(seed)
     monkeypatch.setattr("engine.batch.run.SYNC", dice.choice([0.0, 0.001]))
     rows: list[Any] = [{"messages": f"row {i}", "id": f"r{i}"} if dice.random() < 0.9 else 7 for i in range(dice.randint(1, 160))]

@@ -52,7 +52,7 @@ def _commands(run: Callable[..., Any], url: str, rows: Path, out: Path) -> None:
     assert len(out.read_text().splitlines()) == 2
     again = run(*words, "--model", "openai/gpt-4.1-mini")
     assert again.code == 2 and "--resume" in again.err
-    assert run(*words, "--model", "openai/gpt-4.1-mini", "--resume", "--quiet").err == f"2 answered, 0 failed: {out}\n"
+    assert run(*words, "--model", "openai/gpt-4.1-mini", "--resume", "--quiet").err == f"2 answered, 0 failed, ended: {out}\n"
     rows.write_text("7\n")
     failed = run("batch", str(rows), "--out", f"{out}2", "--model", "openai/m", "--key", "KEY", "--quiet")
     assert failed.code == 1 and "1 failed" in failed.err
