@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.accounting.desk import estimate
 from engine.accounting.pending import attach
+from engine.call.auth import Credential, TokenCache
 from engine.call.flow import Call
 from engine.call.send import Route
 from engine.call.send.identity import Identify
@@ -44,8 +45,6 @@ class _Provider:
     __slots__ = ("buckets", "healths", "ring", "settings", "tokens")
 
     def __init__(self, settings: Settings) -> None:
-        from engine.call.auth import TokenCache
-
         self.settings = settings
         self.ring = KeyRing(1 + len(settings.keys))
         self.tokens = [TokenCache() for _ in range(self.ring.size)]
@@ -65,10 +64,7 @@ class _Target:
         self.name = f"{operation.provider}/{operation.model}"
         self.limits = limits
         self.route = route
-        self.credentials: list[Mapping[str, Any]] = [
-            operation.secrets,
-            *({**operation.secrets, **extra} for extra in settings.keys),
-        ]
+        self.credentials = [Credential(operation.secrets), *(Credential({**operation.secrets, **e}) for e in settings.keys)]
         base_url = str(operation.values.get("base_url", ""))
         if len(provider.healths) >= KEPT:
             provider.healths.clear()

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine import errors
 from engine.call import counts, media
-from engine.call.block import Block, Candidate
+from engine.call.block import Candidate, name_calls
 from engine.call.choices import choice_of, finish_reason
 from engine.call.json import JsonError, dumps
 from engine.call.outputs import join_audio, output_fields, text_of, timestamp
@@ -325,7 +325,7 @@ class Accumulator:
             return
         self._closed = True
         if not self.whole:
-            self._name_calls()
+            name_calls(self._candidates, self.warn)
         for number, candidate in self._candidates.items():
             for kind, piece in candidate.cutter.close() if candidate.cutter else ():
                 self._prose(kind, number, candidate, {"text": piece})
@@ -338,7 +338,7 @@ class Accumulator:
 
     def response(self, partial: bool = False) -> Response:
         """The Response of everything so far. A partial one holds no tool call whose arguments may be cut (T6)."""
-        self._name_calls()
+        name_calls(self._candidates, self.warn)
         counters, start, candidates = self._counters, self._start, self._candidates
         if not _COUNTERS.issuperset(counters):
             counters = {k: v for k, v in counters.items() if k in _COUNTERS}
@@ -356,31 +356,6 @@ class Accumulator:
             list(self.warnings),
             self.report,
         )
-
-    def _name_calls(self) -> None:
-        """Calls without a name are dropped; calls without an id get one (Ollama and Gemini send none)."""
-        for candidate in self._candidates.values():
-            if candidate.calls:
-                break
-        else:
-            return
-        taken = {b.id for c in self._candidates.values() for b in c.blocks if b.id}
-        count = 0
-        for candidate in self._candidates.values():
-            kept: list[Block] = []
-            for block in candidate.blocks:
-                if block.type == "tool_call":
-                    if not block.name and not block.server:
-                        self.warn("a tool call without a name was dropped")
-                        continue
-                    count += 1
-                    if not block.id:
-                        while f"call_{count}" in taken:
-                            count += 1
-                        block.id = f"call_{count}"
-                        taken.add(block.id)
-                kept.append(block)
-            candidate.blocks[:] = kept
 
 
 _HANDLERS: dict[str, Callable[[Accumulator, Any, dict[str, Any]], None]] = {

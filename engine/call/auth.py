@@ -21,6 +21,7 @@ from engine.call.send.identity import KEPT, Identify
 from engine.call.sign import SIGNERS
 from engine.call.sign.jwt import make_jwt
 from engine.plan import Auth, Call, OperationPlan, Token
+from engine.secret import Secret
 from engine.types import HttpRequest
 
 EARLY = 60.0  # seconds before its expiry at which a token is no longer used
@@ -55,6 +56,43 @@ class TokenCache:
     def invalidate(self) -> None:
         """Forget all: the provider refused one."""
         self._tokens = {}
+
+
+class Credential(dict[str, Any]):
+    """The secrets of one key, and the headers that they come to in every request, once `known`: see `standing`."""
+
+    __slots__ = ("headers", "known")
+
+    def __init__(self, secrets: Mapping[str, Any]) -> None:
+        super().__init__(secrets)
+        self.headers: tuple[tuple[str, Secret], ...] | None = None
+        self.known = False
+
+
+class _Asked(dict[str, Any]):
+    """A context that notes whether a template asked it for what differs from request to request."""
+
+    differs = False
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.differs = self.differs or name in ("$now", "$uuid")
+        return super().get(name, default)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.get(name)
+
+
+def standing(auth: Auth, values: Mapping[str, Any]) -> tuple[tuple[str, Secret], ...] | None:
+    """The headers of a credential that is the same in every request; None if it is made for each, or is no header.
+
+    `values` as for `sign`. Raises ConfigError for a credential that is missing or malformed.
+    """
+    auth = chosen(auth, values)
+    if auth.tokens or auth.scheme not in _STANDING:
+        return None
+    context, request = _Asked(values), HttpRequest("", "")
+    put(auth, request, context, 0.0)
+    return None if context.differs else tuple([(name, Secret(value)) for name, value in request.headers.items()])
 
 
 def sign(
@@ -267,6 +305,8 @@ def _signer(request: HttpRequest, given: Any, auth: Auth, now: float) -> None:
 
 
 _PUT = {"bearer": _bearer, "header": _header, "query": _query, "basic": _basic, "body": _body, "sign": _signer}
+
+_STANDING = frozenset(("none", "bearer", "header", "basic"))
 
 
 def _set(request: HttpRequest, headers: Mapping[str, Any]) -> None:

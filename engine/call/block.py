@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.call.assemble import assemble
@@ -191,3 +191,29 @@ class Candidate:
             found.id = id
             self.keys["tool_call", ("id", id)] = found
         return found
+
+
+def name_calls(candidates: Mapping[int, Candidate], warn: Callable[[str], None]) -> None:
+    """Calls without a name are dropped; calls without an id get one (Ollama and Gemini send none)."""
+    for candidate in candidates.values():
+        if candidate.calls:
+            break
+    else:
+        return
+    taken = {b.id for c in candidates.values() for b in c.blocks if b.id}
+    count = 0
+    for candidate in candidates.values():
+        kept: list[Block] = []
+        for block in candidate.blocks:
+            if block.type == "tool_call":
+                if not block.name and not block.server:
+                    warn("a tool call without a name was dropped")
+                    continue
+                count += 1
+                if not block.id:
+                    while f"call_{count}" in taken:
+                        count += 1
+                    block.id = f"call_{count}"
+                    taken.add(block.id)
+            kept.append(block)
+        candidate.blocks[:] = kept

@@ -7,21 +7,15 @@ its own or the environment, so tests run them by hand.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
-from engine.call.auth import chosen, put, sign
-from engine.call.content import Content
-from engine.call.failure import nobody_there
-from engine.call.send import Route, SendFailure, Timing
+from engine.call.call import Call, refuse_redirect
+from engine.call.send import SendFailure
 from engine.call.send.body import Body
-from engine.call.step import Alone, Answer, Deliver, Drain, Exchange, Flow, Open, Pump, Read, Shut, Wait
+from engine.call.step import Answer, Deliver, Drain, Exchange, Flow, Open, Pump, Read, Shut
 from engine.errors import Error, ProtocolError, StreamInterruptedError, TimeoutError
-from engine.plan import Auth
-from engine.reliability.attempts import Attempts
-from engine.reliability.deadline import Clock, Timer
-from engine.secret import reveal
-from engine.types import Event, HttpRequest, Response
+from engine.reliability.deadline import Timer
+from engine.types import Event, Response
 
 __all__ = ["Call", "exchanged", "streamed", "whole"]
 
@@ -29,154 +23,6 @@ __all__ = ["Call", "exchanged", "streamed", "whole"]
 QUIET = frozenset({"start", "usage", "end"})
 #: how long a finished stream may take to end its bytes, so that its connection can be used again
 LINGER = 0.2
-
-
-class Call:
-    """One call: an operation, its unsigned request and everything the attempts share."""
-
-    __slots__ = (
-        "attempts", "clock", "context", "credentials", "finish", "operation", "out", "pairs", "request", "route", "tokens",
-        "unsupported",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        operation: Any,
-        request: HttpRequest | None,
-        route: Route,
-        attempts: Attempts,
-        clock: Clock,
-        credentials: list[Mapping[str, Any]],
-        tokens: list[Any],
-        finish: Callable[[Response], None],
-        context: dict[str, Any] | None = None,
-        unsupported: str | None = None,
-    ) -> None:
-        self.operation = operation
-        self.request = request  # None while something must be got before it can be written (engine.call.forerun)
-        self.context = context
-        self.unsupported = unsupported
-        self.route = route
-        self.attempts = attempts
-        self.clock = clock
-        self.credentials = credentials  # secrets, one mapping per key
-        self.tokens = tokens  # TokenCache, one per key
-        self.finish = finish  # completes the Response: report, parsed object
-        self.out: Any = None  # where what is answered is written: an engine.disk.Target
-        self.pairs: list[tuple[HttpRequest, HttpRequest]] = []  # unsigned, signed: what signing added can be masked
-
-    def timing(self, seconds: float) -> Timing:
-        """Limits of an exchange that may take this long, within the deadline."""
-        limits, end = self.attempts.limits, self.attempts.deadline.at
-        now = self.clock.monotonic()
-        left = end - now if end > now else 0.0
-        connect, send = limits.connect, limits.send
-        return Timing(
-            connect if connect < left else left,
-            send if send < left else left,
-            Timer(now + seconds if seconds < left else end, self.clock.monotonic),
-            limits.header_bytes,
-            self.attempts.sent if self.attempts.booked is not None else None,
-        )
-
-    def way(self, request: HttpRequest) -> Route:
-        """How to reach the request's host: by the caller's settings, at public addresses only where that is due."""
-        return self.route if self.route.public or not request.public else replace(self.route, public=True)
-
-    def exchange(self, request: HttpRequest, seconds: float) -> Exchange:
-        limits, timing = self.attempts.limits, self.timing(seconds)
-        if isinstance(request.body, Content):
-            timing.timer.until, timing.answer = self.attempts.deadline.at, seconds
-        return Exchange(request, self.way(request), timing, limits.body_bytes, limits.error_bytes, limits.ratio)
-
-    def ready(self) -> Flow:
-        """The request, signed; first everything it cannot be written without."""
-        if self.request is None:
-            from engine.call.forerun import forerun
-
-            yield from forerun(self)
-        return (yield from self.signed())
-
-    def at_once(self) -> HttpRequest | None:
-        """The request, signed, if nothing has to be sent for that: no token is needed, nothing must be got first."""
-        request, operation = self.request, self.operation
-        if request is None:
-            return None
-        now = self.clock.time()
-        context = self._opened()
-        auth = chosen(operation.plan.auth, context)
-        if auth.tokens:
-            return None
-        context["$now"] = now
-        signed = _copy(request)
-        put(auth, signed, context, now)
-        return self._keep(request, signed)
-
-    def _opened(self) -> dict[str, Any]:
-        """What the templates of a credential see. Secrets are opened here and nowhere else."""
-        operation = self.operation
-        return {**operation.values, **reveal(self.credentials[self.attempts.key]), "$uuid": operation.uuid}
-
-    def signing(self, request: HttpRequest | None = None, auth: Auth | None = None) -> Flow:
-        """The signing generator for the key in use."""
-        operation, tokens, request = self.operation, self.tokens[self.attempts.key], request or self.request
-        assert request is not None
-        auth = auth or operation.plan.auth
-        base_url = operation.base_url if self.refreshable() else None
-        now = self.clock.time()
-        return sign(auth, _copy(request), self._opened(), now, tokens, plan=operation.plan, base_url=base_url)
-
-    def signed(self, request: HttpRequest | None = None, auth: Auth | None = None) -> Flow:
-        """A request (the call's own, unless given) with credentials; fetches a token first if one is needed."""
-        steps = self.signing(request, auth)
-        try:
-            next(steps)
-        except StopIteration as done:
-            return self._keep(request, done.value)
-        finally:
-            steps.close()
-        made = yield Alone(id(self.tokens[self.attempts.key]), self._with_token(request, auth), self.attempts.deadline.left())
-        return self._keep(request, made)
-
-    def _keep(self, request: HttpRequest | None, signed: HttpRequest) -> HttpRequest:
-        unsigned = request or self.request
-        assert unsigned is not None
-        self.pairs = [*self.pairs[-7:], (unsigned, signed)] if self.pairs else [(unsigned, signed)]
-        return signed
-
-    def _with_token(self, request: HttpRequest | None, auth: Auth | None) -> Flow:
-        """Signing once this call has its turn: another one may have fetched the token meanwhile."""
-        steps = self.signing(request, auth)
-        reply: Any = None
-        while True:
-            try:
-                wanted = steps.send(reply)
-            except StopIteration as done:
-                return done.value
-            if not isinstance(wanted, HttpRequest):  # this machine's own identity is asked for, and nothing sent
-                reply = yield wanted
-                continue
-            answer = yield self.exchange(wanted, self.attempts.limits.until_headers(True))
-            _refuse_redirect(answer.status)
-            reply = (answer.status, answer.headers, answer.body)
-
-    def refreshable(self) -> bool:
-        """Are there tokens that could be fetched anew?"""
-        return bool(self.operation.plan.auth.tokens) or any(option.tokens for _, option in self.operation.plan.auth.options)
-
-    def after(self, error: Error, headers: Mapping[str, str] | None, unsent: bool, signed: bool) -> Flow:
-        """Wait before the next attempt, or raise the error that ends the call."""
-        attempts = self.attempts
-        refreshable = signed and self.refreshable()
-        action, delay = attempts.failed(error, headers, unsent=unsent, refreshable=refreshable)
-        if action == "stop":
-            if unsent and error.kind == "connection" and self.operation.who.base_url is not None:
-                error.message = nobody_there(self.operation.base_url, self.operation.who.base_url.env)
-            raise attempts.final(error, unsent)
-        if action == "refresh":
-            self.tokens[attempts.key].invalidate()
-        elif delay > 0:
-            yield Wait(delay)
 
 
 def whole(call: Call) -> Flow:
@@ -215,7 +61,7 @@ def exchanged(
             signed = True
             exchange = call.exchange(request, seconds)
             answer = yield exchange if carried is None else carried(exchange)
-            _refuse_redirect(answer.status)
+            refuse_redirect(answer.status)
             value = read(answer)
         except SendFailure as failure:
             error, unsent = attempts.failure(failure.kind, str(failure)), failure.unsent
@@ -284,7 +130,7 @@ class _Run:
         reply = self.reply = yield Open(request, call.way(request), timing)
         self.headers = reply.headers
         if reply.status >= 300:
-            _refuse_redirect(reply.status)
+            refuse_redirect(reply.status)
             timing.timer.until = deadline.until(limits.until_headers(True))
             body = yield Drain(reply, limits.error_bytes, limits.ratio)
             operation.read(reply.status, reply.headers, body, call.request)
@@ -382,19 +228,3 @@ class _Run:
             told = attempts.failure(failure.kind, str(failure))
         told.partial, told.request_id, told.status = error.partial, error.request_id, error.status
         return told
-
-
-def _copy(request: HttpRequest) -> HttpRequest:
-    """The same request with headers of its own."""
-    headers = dict(request.headers)
-    return HttpRequest(
-        request.method, request.url, headers, request.body, request.stream, request.report, request.context, request.public
-    )
-
-
-def _refuse_redirect(status: int) -> None:
-    """Redirects are never followed: they would carry the key and the prompt elsewhere (RELIABILITY A7)."""
-    if 300 <= status < 400:
-        error = ProtocolError(f"the server answered with a redirect ({status}), which is never followed", status=status)
-        error.retryable = False
-        raise error
