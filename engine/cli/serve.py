@@ -56,7 +56,7 @@ def _config(arguments: argparse.Namespace) -> Config:
 
 def _who(config: Config) -> str:
     if config.guarded:
-        count = len(config.keys) + len(config.signers)
+        count = len(config.known) + len(config.signing)
         return f"{count} client key{'s' if count != 1 else ''}"
     return "no client keys: programs of this machine only"
 

@@ -28,6 +28,7 @@ from engine.serve.gateway.openapi import describe
 from engine.serve.gateway.routes import Routes
 from engine.serve.gateway.signers import SCHEME, Proof
 from engine.serve.gateway.stream import answer_streamed, answer_whole
+from engine.serve.gateway.tenants import Tenant, Turnstile
 from engine.serve.gateway.through import GIVEN, Given, Through
 from engine.serve.gateway.wording import Refused, failure, plain, refusal
 from engine.serve.mounts import Place
@@ -64,7 +65,7 @@ class Gateway:
             attempts=config.attempts,
             routes=config.routes or None,
             rates=config.rates,
-            budgets=config.budgets or None,
+            budgets=config.spending() or None,
             ledger=config.ledger,
             route_log=config.route_log,
         )
@@ -74,6 +75,7 @@ class Gateway:
         self._bound: dict[tuple[str, str], Bound] = {}  # by operation and target
         self._targets: dict[str, str] = {}
         self._patience = Patience(config.slow)
+        self._turnstile = Turnstile(config.tenants.values())
         self._preparing: asyncio.Lock | None = None
 
     def bind(self) -> None:
@@ -152,18 +154,18 @@ class Gateway:
                 place = routes.lister(intake.headers, intake.query)
             if self.draining:
                 raise Refused("unavailable", "this gateway is stopping", retry_after=1)
-            proof = self._admit(intake, place)
+            tenant, proof = self._admit(intake, place)
             if place is None:
-                await reply.whole(*self._list(intake, routes))
+                await reply.whole(*self._list(intake, routes, tenant))
                 return
             if place.served.operation == "list_models":
-                await reply.whole(200, {"content-type": "application/json"}, listed(self.config, place.served))
+                await reply.whole(200, {"content-type": "application/json"}, listed(self.config, place.served, tenant))
                 return
             if self.running >= self.config.concurrency:
                 raise Refused("overloaded", "this gateway is at its limit", retry_after=1)
             self.running += 1
             try:
-                await self._call(intake, place, receive, reply, proof)
+                await self._call(intake, place, receive, reply, tenant, proof)
             finally:
                 self.running -= 1
         except Gone:
@@ -188,31 +190,33 @@ class Gateway:
             return plain(503, "unavailable", "this gateway is starting")
         return 200, {"content-type": "application/json"}, describe(self._routes, self.config.guarded)
 
-    def _admit(self, intake: Intake, place: Place | None) -> Proof | None:
-        """Refuse who may not call. A key stands where the dialect has it; where no dialect is known, at a bearer's place.
+    def _admit(self, intake: Intake, place: Place | None) -> tuple[Tenant | None, Proof | None]:
+        """Who calls; refuses who may not. A key stands where the dialect has it; where no dialect is known, at a bearer's place.
         A signature is checked with the body: what it gives is for that."""
         config = self.config
         if not config.guarded:
             if not intake.from_here():
                 raise Refused("permission", "without keys this gateway answers programs of its own machine only")
-            return None
+            return None, None
         authorization = intake.headers.get("authorization", "")
         if place is None:
             key = authorization.partition(" ")[2].strip() or intake.headers.get("x-api-key")
         elif place.served.signature is not None and "Credential=" in authorization:
-            if place.served.signature == SCHEME and config.signers:
-                return config.signers.proof(intake, time.time())
+            if place.served.signature == SCHEME and config.signing:
+                owner, proof = config.signing.proof(intake, time.time())
+                return config.tenants.get(owner), proof
             raise Refused("authentication", "signed requests are not accepted here: send a key of this gateway as a bearer token")
         else:
             key = place.served.key(intake.headers, intake.query)
-        if not config.keys.known(key):
+        found = config.known.owner(key)
+        if found is None:
             raise Refused("authentication", "the key is missing or not known to this gateway")
-        return None
+        return config.tenants.get(found), None
 
-    def _list(self, intake: Intake, routes: Routes) -> tuple[int, dict[str, str], bytes]:
+    def _list(self, intake: Intake, routes: Routes, tenant: Tenant | None) -> tuple[int, dict[str, str], bytes]:
         """The page of models. Raises Refused for any other path."""
         listing = intake.path == PATH or intake.path.startswith(f"{PATH}/")
-        found = models(self.config, intake.path) if listing and intake.method == "GET" else None
+        found = models(self.config, intake.path, tenant) if listing and intake.method == "GET" else None
         if found is None:
             raise self._nowhere(intake, routes)
         return 200, {"content-type": "application/json"}, found
@@ -222,14 +226,17 @@ class Gateway:
             return Refused("invalid_request", "this path takes POST only", status=405)
         return Refused("not_found", "there is nothing at this path; /openapi.json lists what is")
 
-    async def _call(self, intake: Intake, place: Place, receive: Receive, reply: _Reply, proof: Proof | None) -> None:
+    async def _call(
+        self, intake: Intake, place: Place, receive: Receive, reply: _Reply, tenant: Tenant | None, proof: Proof | None
+    ) -> None:
         """Answer one call, and stop when its client goes away (RELIABILITY G9)."""
         body = await read_body(intake, receive, self.config, self._patience)
         if proof is not None:
             proof(body)
-        question = asked(place, document(body), self.config, self._target)
+        question = asked(place, document(body), self.config, self._target, tenant)
         if question.stream:
             question.framing = framing_of(place.served, intake.query)
+        turn = self._turnstile.enter(tenant, question)
         watch = _Watch(receive)
         try:
             await self._answer(question, reply, body, place)
@@ -238,6 +245,7 @@ class Gateway:
                 raise
         finally:
             watch.stop()
+            self._turnstile.leave(turn, question.used)
 
     async def _answer(self, question: Asked, reply: _Reply, body: bytes, place: Place) -> None:
         operation: Operation | None = None
@@ -248,7 +256,7 @@ class Gateway:
             if fetched and not self.config.fetch:
                 check_addresses(question.fields, fetched)
             counted = question.request.get("stream_usage") is not False or not question.stream  # else usage would be lost
-            if counted and plain is not None and plain.plan.dialect == question.served.dialect and self.config.extra == "forward":
+            if counted and plain is not None and plain.plan.dialect == question.served.dialect and question.extra == "forward":
                 question.fields[GIVEN] = Given(body, plain, "model" not in place.bound)
             if question.stream:
                 dialect = operation.plan.dialect if operation is not None else None
@@ -258,6 +266,7 @@ class Gateway:
             return
         except errors.Error as error:
             problem = error
+            question.used = None if error.possibly_billed else 0
         dialect = operation.plan.dialect if operation is not None else None
         await reply.whole(*failure(question.served, problem, id=reply.id, dialect=dialect, words=self.config.errors))
 

@@ -9,6 +9,7 @@ from typing import Any
 from engine.errors import Error
 from engine.plan import Served
 from engine.serve.gateway.config import Config
+from engine.serve.gateway.tenants import Tenant
 from engine.serve.gateway.wording import Refused
 from engine.serve.mounts import Place
 from engine.types import Report
@@ -32,11 +33,15 @@ class Asked:
     request: dict[str, Any] = field(repr=False)  # the fields with the model's name as the client said it
     report: Report = field(default_factory=Report, repr=False)
     framing: str | None = None  # of the stream, if not that of the dialect
+    extra: str = "forward"  # what becomes of fields the dialect does not know
+    used: int | None = None  # tokens that the call came to, once that is known
 
 
-def asked(place: Place, body: dict[str, Any], config: Config, target_of: Callable[[str], str | None]) -> Asked:
-    """The request in a body; `target_of` knows the targets of models. Raises Refused for a model that is not offered and for a
-    request past a limit."""
+def asked(
+    place: Place, body: dict[str, Any], config: Config, target_of: Callable[[str], str | None], tenant: Tenant | None = None
+) -> Asked:
+    """The request in a body; `target_of` knows the targets of models. Raises Refused for a model that is not offered, or not to
+    this tenant, and for a request past a limit."""
     served, report = place.served, Report()
     assert served.accept is not None
     fields = served.accept(body, report)
@@ -46,6 +51,8 @@ def asked(place: Place, body: dict[str, Any], config: Config, target_of: Callabl
     model = fields.pop("model", None)
     if not isinstance(model, str) or not model:
         raise Refused("invalid_request", "the request names no model")
+    if tenant is not None and not tenant.may(model):
+        raise Refused("permission", "this key may not be used for the model that was asked for")
     target = target_of(model) if len(model) <= _MODEL else None
     if target is None:
         raise Refused("not_found", "this gateway does not offer the model that was asked for")
@@ -60,12 +67,15 @@ def asked(place: Place, body: dict[str, Any], config: Config, target_of: Callabl
     stream = fields.pop("stream", None) is True
     if stream and served.stream is None:
         raise Refused("unsupported", "this path has no streamed answers")
-    if config.extra == "drop":
+    extra = config.extra_for(tenant)
+    if extra == "drop":
         closed(fields, report)
     request = {**fields, "model": model, "stream": stream}
     if stream and fields.get("stream_usage") is False:
         del fields["stream_usage"]  # the client is not told, but the gateway wants to know
-    return Asked(served, target, stream, fields, request, report)
+    if tenant is not None:
+        fields["tenant"] = tenant.name
+    return Asked(served, target, stream, fields, request, report, extra=extra)
 
 
 def closed(fields: dict[str, Any], report: Report) -> None:

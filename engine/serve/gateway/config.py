@@ -19,16 +19,17 @@ from typing import Any
 
 from engine.errors import ConfigError, SpecError
 from engine.ledger.budget import budgets_of
+from engine.reliability.link import is_redis
 from engine.reliability.rates import rules_of
 from engine.routing.route import Route, routes_of
 from engine.secret import Secret
 from engine.serve.gateway.keys import Keys
 from engine.serve.gateway.signers import Signers
+from engine.serve.gateway.tenants import EXTRA, Tenant, tenants_of
 from engine.spec.load import load
 from engine.spec.problem import Problems, nearest
 
 MEBIBYTE = 1024 * 1024
-EXTRA = ("forward", "drop")
 ERRORS = ("own", "provider")
 PORT = 4000
 
@@ -41,15 +42,16 @@ class Config:
     port: int = PORT
     keys: Keys = field(default_factory=Keys)
     signers: Signers = field(default_factory=Signers)  # of clients that sign instead of sending a key
+    tenants: dict[str, Tenant] = field(default_factory=dict)  # clients with keys, models, limits and budgets of their own
     aliases: dict[str, str] = field(default_factory=dict)
     routes: dict[str, Route] = field(default_factory=dict)  # names that several targets stand behind
     rates: dict[str, Any] | None = None  # what may be asked of providers (engine.reliability.rates)
     budgets: list[Any] = field(default_factory=list)  # what may be spent (engine.ledger.budget)
-    ledger: str | None = None  # the file that budgets are kept in; None: in memory
+    ledger: Any = None  # where budgets are kept (engine.ledger.opening); None: in memory
     route_log: str | None = None  # a file that gets a line for every routed call
     open: bool | None = None  # clients may name provider/model themselves; None: if there are no aliases and routes
     providers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    extra: str = "forward"  # fields the client's dialect does not know: to the same dialect, or dropped
+    extra: str | None = None  # fields the client's dialect does not know: to the same dialect, or dropped; None: see extra_for
     errors: str = "own"  # whose words an error of a provider has
     fetch: bool = False  # the gateway fetches addresses in parts for providers that take none
     catalog: list[str] = field(default_factory=list)
@@ -61,8 +63,13 @@ class Config:
     concurrency: int = 1000  # calls at a time; further ones are refused
     slow: float = 30.0  # seconds between two pieces of a request's body
     drain: float = 120.0  # seconds that running answers get when the gateway stops
+    known: Keys = field(init=False, repr=False)  # the keys of everybody
+    signing: Signers = field(init=False, repr=False)  # the signers of everybody
 
     def __post_init__(self) -> None:
+        own = self.tenants.values()
+        self.known = Keys.joined([self.keys, *(tenant.keys for tenant in own)])
+        self.signing = Signers.joined([self.signers, *(tenant.signers for tenant in own)])
         if not self.guarded and not loopback(self.host):
             message = f"without keys the gateway listens on loopback only, not on {self.host}: give `keys`, or listen on 127.0.0.1"
             raise ConfigError(message)
@@ -70,7 +77,17 @@ class Config:
     @property
     def guarded(self) -> bool:
         """Whether clients are asked who they are."""
-        return bool(self.keys or self.signers)
+        return bool(self.known or self.signing)
+
+    def extra_for(self, tenant: Tenant | None) -> str:
+        """What becomes of fields the client's dialect does not know: where tenants share the gateway, nothing passes that was not
+        opened."""
+        own = tenant.extra if tenant is not None else None
+        return own or self.extra or ("drop" if self.tenants else "forward")
+
+    def spending(self) -> list[Any]:
+        """All budgets: those of everybody, and those of tenants."""
+        return [*self.budgets, *(budget for tenant in self.tenants.values() for budget in tenant.budgets)]
 
     @property
     def any_model(self) -> bool:
@@ -116,7 +133,7 @@ def read_config(path: str | Path, environ: Mapping[str, str] | None = None) -> C
 
 def config_of(given: Mapping[str, Any], folder: Path, environ: Mapping[str, str]) -> Config:
     """The configuration a mapping says. `folder` is where relative paths start."""
-    known = [*(name for name in Config.__slots__ if name not in ("host", "port")), "listen"]
+    known = [*(name for name in Config.__slots__ if name not in ("host", "port", "known", "signing")), "listen"]
     fields: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
@@ -134,6 +151,8 @@ def config_of(given: Mapping[str, Any], folder: Path, environ: Mapping[str, str]
             fields["signers"] = Signers(_keys(value, folder, environ))
             if not fields["signers"]:
                 raise ConfigError("`signers` names no key: is the variable or file empty?")
+        elif name == "tenants":
+            fields["tenants"] = tenants_of(value, lambda source: _keys(source, folder, environ))
         elif name == "aliases":
             fields["aliases"] = _aliases(value)
         elif name == "routes":
@@ -143,8 +162,10 @@ def config_of(given: Mapping[str, Any], folder: Path, environ: Mapping[str, str]
             fields["rates"] = value
         elif name == "budgets":
             fields["budgets"] = list(budgets_of(value))
-        elif name in ("ledger", "route_log"):
-            fields[name] = str(folder / str(value))
+        elif name == "ledger":
+            fields["ledger"] = _ledger(value, folder, environ)
+        elif name == "route_log":
+            fields["route_log"] = str(folder / str(value))
         elif name == "providers":
             fields["providers"] = _providers(value, folder, environ)
         elif name == "catalog":
@@ -206,6 +227,21 @@ def _setting(value: Any, folder: Path, environ: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_setting(item, folder, environ) for item in value]
     return Secret(_held(value, folder, environ)) if isinstance(value, Mapping) else value
+
+
+def _ledger(value: Any, folder: Path, environ: Mapping[str, str]) -> Any:
+    """A path, or {redis, file, away, instances, prefix} with the URL of a Redis, which may hold a password."""
+    if not isinstance(value, Mapping) and not is_redis(value):
+        return str(folder / str(value))
+    given = dict(value) if isinstance(value, Mapping) else {"redis": value}
+    url = given.get("redis")
+    if isinstance(url, Mapping):
+        given["redis"] = Secret(_held(url, folder, environ))
+    elif isinstance(url, str) and "@" in url:
+        raise ConfigError("a URL with a password is not written into llmkit.yaml: name {env: VARIABLE} or {file: PATH}")
+    if given.get("file") is not None:
+        given["file"] = str(folder / str(given["file"]))
+    return given
 
 
 def _keys(value: Any, folder: Path, environ: Mapping[str, str]) -> Iterator[str]:

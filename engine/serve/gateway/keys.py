@@ -14,12 +14,25 @@ _HASHED = re.compile(r"sha256:([0-9a-fA-F]{64})")
 
 
 class Keys:
-    """Known keys, each given as itself or as `sha256:` and the hexadecimal hash of it. False where there are none."""
+    """Known keys, each given as itself or as `sha256:` and the hexadecimal hash of it, of one owner. False where there are none."""
 
-    __slots__ = ("_digests",)
+    __slots__ = ("_digests", "_owners")
 
-    def __init__(self, keys: Iterable[str] = ()) -> None:
+    def __init__(self, keys: Iterable[str] = (), owner: str = "") -> None:
         self._digests = tuple(dict.fromkeys(_digest(key) for key in keys))
+        self._owners = (owner,) * len(self._digests)
+
+    @classmethod
+    def joined(cls, several: Iterable[Keys]) -> Keys:
+        """The keys of several owners. ConfigError for one that has two."""
+        made = cls()
+        owners: dict[bytes, str] = {}
+        for keys in several:
+            for digest, owner in zip(keys._digests, keys._owners):
+                if owners.setdefault(digest, owner) != owner:
+                    raise ConfigError(f"a key belongs to both {owners[digest] or '`keys`'} and {owner or '`keys`'}")
+        made._digests, made._owners = tuple(owners), tuple(owners.values())
+        return made
 
     def __bool__(self) -> bool:
         return bool(self._digests)
@@ -28,12 +41,17 @@ class Keys:
         return len(self._digests)
 
     def known(self, key: str | None) -> bool:
-        """Whether a client's key is one of them. Takes the same time wherever it stands and however much of it fits."""
+        """Whether a client's key is one of them."""
+        return self.owner(key) is not None
+
+    def owner(self, key: str | None) -> str | None:
+        """Whose a client's key is, "" for nobody in particular; None if it is not known. Takes the same time wherever it stands and
+        however much of it fits."""
         digest = sha256((key or "").encode("utf-8", "surrogatepass")).digest()
-        found = False
-        for own in self._digests:
-            found |= hmac.compare_digest(own, digest)
-        return found
+        found = -1
+        for place, own in enumerate(self._digests):
+            found = place if hmac.compare_digest(own, digest) else found
+        return self._owners[found] if found >= 0 else None
 
 
 def _digest(key: str) -> bytes:

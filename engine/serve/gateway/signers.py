@@ -36,15 +36,28 @@ Proof = Callable[[bytes], None]  # takes the body; raises Refused if the signatu
 class Signers:
     """Secrets by the id of their access key, each given as `ID:SECRET`. False where there are none."""
 
-    __slots__ = ("_secrets",)
+    __slots__ = ("_owners", "_secrets")
 
-    def __init__(self, entries: Iterable[str] = ()) -> None:
+    def __init__(self, entries: Iterable[str] = (), owner: str = "") -> None:
         self._secrets: dict[str, Secret] = {}
+        self._owners: dict[str, str] = {}
         for entry in entries:
             found = _ENTRY.fullmatch(entry)
             if found is None or len(found[2]) < SHORTEST:
                 raise ConfigError(f"a signer of the gateway is ID:SECRET, with a secret of at least {SHORTEST} characters")
             self._secrets[found[1]] = Secret(found[2])
+            self._owners[found[1]] = owner
+
+    @classmethod
+    def joined(cls, several: Iterable[Signers]) -> Signers:
+        """The signers of several owners. ConfigError for an id that has two."""
+        made = cls()
+        for signers in several:
+            for id, owner in signers._owners.items():
+                if made._owners.setdefault(id, owner) != owner:
+                    raise ConfigError(f"the access key {id} belongs to both {made._owners[id] or '`signers`'} and {owner}")
+            made._secrets.update(signers._secrets)
+        return made
 
     def __bool__(self) -> bool:
         return bool(self._secrets)
@@ -52,8 +65,9 @@ class Signers:
     def __len__(self) -> int:
         return len(self._secrets)
 
-    def proof(self, intake: Intake, now: float) -> Proof:
-        """What the body will be checked with. Raises Refused for a signature that cannot be right whatever the body is."""
+    def proof(self, intake: Intake, now: float) -> tuple[str, Proof]:
+        """Whose signature it claims to be ("" for nobody in particular), and what the body will be checked with. Raises Refused for
+        a signature that cannot be right whatever the body is."""
         text = intake.headers.get("authorization", "")
         found = _AUTHORIZATION.fullmatch(text) if len(text) <= LONGEST else None
         if found is None:
@@ -80,7 +94,7 @@ class Signers:
             if ours is None or ours[5] != names or not hmac.compare_digest(ours[6], signature):
                 raise _refused("the signature does not fit the request")
 
-        return check
+        return self._owners[id], check
 
 
 def _moment(text: str) -> float | None:

@@ -29,11 +29,17 @@ _MADE = re.compile(r"call_[0-9]{1,4}")  # as the engine numbers calls
 async def answer_whole(client: AsyncClient, asked: Asked, begin: Begin, write: Write) -> None:
     """One call, one body. Errors leave before anything was written."""
     response: Response = await client.call(asked.served.operation, asked.target, **asked.fields)
+    asked.used = used(response)
     _rename(response)
     body = dumps(write_reply(asked.served, response, asked.request, now=time.time(), report=asked.report))
     headers = {"content-type": "application/json", "content-length": str(len(body))}
     await begin(200, {**headers, **warned([*asked.report.warnings, *response.warnings])})
     await write(body, False)
+
+
+def used(response: Response) -> int | None:
+    """Tokens that an answer came to, if its provider said so."""
+    return (response.usage.input_tokens or 0) + (response.usage.output_tokens or 0) or None
 
 
 def _rename(response: Response) -> None:
@@ -72,6 +78,8 @@ async def answer_streamed(client: AsyncClient, asked: Asked, dialect: str | None
                     await out(data, not ended)
         except errors.Error as error:
             failed = error
+    if failed is None:
+        asked.used = used(stream.response)
     if ended:
         return
     if failed is None:

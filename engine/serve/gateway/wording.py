@@ -62,6 +62,8 @@ def shown(error: errors.Error, words: str = "own") -> errors.Error:
     operators = kind in OPERATORS
     told = errors.for_kind("server" if operators else kind)
     text = error.message if words == "provider" and not operators and error.message else TEXTS.get(kind, TEXTS["server"])
+    if kind == "local_limit" and error.code == "budget":
+        text = "the budget for these calls is used up"
     code = None if operators else _word(error.code)
     return told(text, code=code, param=_word(error.param), retry_after=error.retry_after)
 
