@@ -94,6 +94,7 @@ class Timer:
     """A moment on the monotonic clock that a transport must not read past. Whoever owns it may move it between reads."""
 
     __slots__ = ("_now", "until")
+    stop: Any = None  # of a timer in engine.call.send.stoppable: who may end what is waited for
 
     def __init__(self, until: float, now: Callable[[], float] = time.monotonic) -> None:
         self.until = until
@@ -115,10 +116,11 @@ class Timer:
 class Telling(Timer):
     """A timer that says each time somebody asks how much of it is left."""
 
-    __slots__ = ("_asked",)
+    __slots__ = ("_asked", "stop")
 
     def __init__(self, timer: Timer, asked: Callable[[], None]) -> None:
         super().__init__(timer.until, timer._now)
+        self.stop = timer.stop
         self._asked = asked
 
     def left(self) -> float:

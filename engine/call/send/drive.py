@@ -18,6 +18,8 @@ __all__ = ["Driver"]
 class Driver:
     """Carries out flows by blocking. One for each client; shareable between threads."""
 
+    stop: Any = None  # of a driver whose flow another thread may end (engine.call.send.stoppable)
+
     def __init__(self, transport: Transport, sleep: Callable[[float], None]) -> None:
         self.transport = transport
         self._sleep = sleep
@@ -76,7 +78,8 @@ class Driver:
     def _alone(self, step: Alone) -> Any:
         with self._guard:
             lock = self._locks.setdefault(step.key, threading.Lock())
-        if not lock.acquire(timeout=max(0.0, step.seconds)):
+        seconds = max(0.0, step.seconds)
+        if not (lock.acquire(timeout=seconds) if self.stop is None else self.stop.locked(lock, seconds)):
             raise SendFailure("timeout", "another call's token exchange did not end in time", unsent=True)
         try:
             return self.run(step.flow)

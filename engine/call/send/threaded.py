@@ -28,9 +28,11 @@ class _Stream(httpcore.NetworkStream):
         self.get_extra_info = inner.get_extra_info  # type: ignore[method-assign]
 
     def read(self, max_bytes: int, timeout: Any = None) -> bytes:
+        self._held(timeout)
         return self._inner.read(max_bytes, left(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: Any = None) -> None:
+        self._held(timeout)
         if len(buffer) <= WRITTEN:
             return self._inner.write(buffer, left(timeout, httpcore.WriteTimeout))
         for at in range(0, len(buffer), WRITTEN):
@@ -38,7 +40,17 @@ class _Stream(httpcore.NetworkStream):
         return None
 
     def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: Any = None) -> httpcore.NetworkStream:
+        self._held(timeout)
         return _Stream(self._inner.start_tls(ssl_context, server_hostname, left(timeout, httpcore.ConnectTimeout)))
+
+    def _held(self, timeout: Any) -> None:
+        """Let another thread end what now begins, where one may (engine.call.send.stoppable)."""
+        stop = getattr(timeout, "stop", None)
+        if stop is not None:
+            stop.hold(self._shut)
+
+    def _shut(self) -> None:
+        shut(self._inner)
 
 
 class _Backend(httpcore.NetworkBackend):
@@ -57,6 +69,14 @@ class _Backend(httpcore.NetworkBackend):
         if self._public:
             host = public_address(host, port)
         return _Stream(self._inner.connect_tcp(host, port, left(timeout, httpcore.ConnectTimeout), local_address, socket_options))
+
+
+def shut(stream: Any) -> None:
+    """End whatever a socket is waited on for."""
+    try:
+        stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+    except (OSError, AttributeError):
+        pass
 
 
 class PooledReply:
@@ -85,10 +105,7 @@ class PooledReply:
     def interrupt(self) -> None:
         """End the exchange from another thread than the one that reads. The socket itself stays the reader's: closed under its
         feet, its number could be another connection's by the time the reader looks."""
-        try:
-            self._response.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-        except (OSError, AttributeError, KeyError):
-            pass
+        shut(self._response.extensions.get("network_stream"))
 
     def close(self) -> None:
         try:

@@ -1,0 +1,138 @@
+"""RELIABILITY F6, R8: in threads too the loser of a race is ended at once, and gives back all it had taken, once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import engine
+from engine.call.send.stoppable import Stop, Stopped
+from engine.ledger.store import SqliteLedger
+from engine.reliability.health import Health
+from engine.reliability.limiter import Limiter
+from engine.testing import Simulator
+from tests.routing.targets import A, B, Several
+
+SLOW = "take your time"
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every target is late after a fifth of a second, and no call is one too many to be hedged."""
+    monkeypatch.setattr(Health, "late", lambda self, stream, now: 0.2)
+    monkeypatch.setattr("engine.routing.hedge.SHARE", 1.0)
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The tickets that were given back, each time one was."""
+    real, found = Limiter.settle, []  # type: ignore[var-annotated]
+
+    def settle(self: Limiter, ticket: Any, *rest: Any) -> Any:
+        before = ticket.over
+        result = real(self, ticket, *rest)
+        if ticket.over and not before:
+            found.append(ticket)
+        return result
+
+    monkeypatch.setattr(Limiter, "settle", settle)
+    return found
+
+
+class Late(Several):
+    """One provider is as late as can be, in a way that is told; the other answers at once."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+
+    def __enter__(self) -> Several:
+        super().__enter__()
+        rule: dict[str, Any] = {"when": f"messages[-1].text == '{SLOW}'"}
+        if self.way == "headers":
+            rule.update(latency=8.0, say="late")
+        elif self.way == "body":
+            rule["faults"] = ["u_body_drip"]
+        else:
+            rule["say"] = [{"pause": 8.0}, "late"]
+        self.sims["groq"] = self._stack.enter_context(Simulator([rule, {"say": "soon"}]))
+        return self
+
+
+def within(seconds: float, done: Callable[[], bool]) -> bool:
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if done():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def ways() -> Iterator[tuple[str, bool]]:
+    yield from (("headers", False), ("body", False), ("headers", True), ("pause", True))
+
+
+@pytest.mark.parametrize("way, stream", ways())
+def test_the_loser_is_gone_and_has_given_everything_back(way: str, stream: bool, settled: list[Any]) -> None:
+    route = engine.Route([A, B], hedge=True)
+    ledger = SqliteLedger(":memory:")
+    with Late(way) as several, several.client(rates={"groq": {"concurrency": 1}}, budgets=[{"usd": 10}], ledger=ledger) as client:
+        for model in (A, B):
+            client.chat(model, "hi", max_tokens=20)  # compiled now, and not while somebody looks at the clock
+        del settled[:]
+        began = time.monotonic()
+        if stream:
+            with client.chat.stream(route, SLOW, max_tokens=20) as running:
+                text = "".join(running.text_stream)
+        else:
+            text = client.chat(route, SLOW, max_tokens=20).text
+        assert text == "Hello from openai." and time.monotonic() - began < 3
+        late = several.sims["groq"].requests[1]
+        assert within(1.0, lambda: late.gone and not late.finished)
+        assert within(1.0, lambda: client.health(A)[A]["in_flight"] == 0 and ledger.spent("total:all")[1] == 0)
+        assert within(1.0, lambda: len(settled) == 2) and settled[0] is not settled[1]
+        assert within(1.0, lambda: sum(t.name.startswith("Thread-") and "run" in t.name for t in threading.enumerate()) == 0)
+        assert client.chat(A, "hi", timeout=5).text == "soon"  # its only place is free again
+    assert len(settled) == 3
+
+
+def test_a_loser_that_waits_for_its_turn_leaves_the_queue() -> None:
+    route = engine.Route([A, B], hedge=True)
+    with Several() as several, several.client(rates={"groq": {"requests": "1/hour"}}) as client:
+        client.chat(A, "hi")
+        began = time.monotonic()
+        answer = client.chat(engine.Route([A, B], hedge=True), "hi", timeout=30)
+        assert answer.text == "Hello from openai." and time.monotonic() - began < 3 and route
+        assert within(1.0, lambda: client.health(A)[A]["in_flight"] == 0)
+
+
+def test_what_is_stopped_ends_whatever_it_waits_for() -> None:
+    taken = threading.Lock()
+    taken.acquire()
+    for wait in (lambda s: s.sleep(9), lambda s: s.until(threading.Event(), 9), lambda s: s.locked(taken, 9)):
+        stop, ended = Stop(), threading.Event()
+
+        def run(wait: Any = wait, stop: Stop = stop, ended: threading.Event = ended) -> None:
+            with pytest.raises(Stopped):
+                wait(stop)
+            ended.set()
+
+        threading.Thread(target=run, daemon=True).start()
+        time.sleep(0.02)
+        stop()
+        assert ended.wait(0.5) and stop.done
+        with pytest.raises(Stopped):
+            stop.hold(lambda: None)
+
+
+def test_what_was_released_is_not_ended() -> None:
+    ended: list[str] = []
+    stop = Stop()
+    stop.hold(lambda: ended.append("old"))
+    stop.release()
+    stop()
+    assert ended == []
