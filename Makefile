@@ -8,7 +8,7 @@ SDKS   := .venv-sdks
 SHARED ?= ../shared
 JOBS   ?= 2
 
-.PHONY: demo test check format replay wire faults batch-kills laws properties pairs sdk-matrix docs bench bench-gateway soak clean
+.PHONY: demo test check format replay wire faults batch-kills laws properties pairs sdk-matrix docs bench bench-gateway large-files job-kills soak clean
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -98,6 +98,16 @@ bench:
 # the gateway beside a raw pass-through: CPU for each call and event, added latency, memory
 bench-gateway: $(VENV)/.test
 	$(BIN)/python tools/bench/run.py gateway
+
+# a file of 2 GB is sent and written in every way, each in a process of its own whose memory is measured
+MEGABYTES ?= 2048
+large-files: $(VENV)/.test
+	$(BIN)/python tools/large_files.py --megabytes $(MEGABYTES)
+
+# processes are killed around the submission of jobs: none is lost, none is submitted twice
+KILLS ?= 200
+job-kills: $(VENV)/.test
+	$(BIN)/python tools/job_kills.py --kills $(KILLS)
 
 # hundreds of streams through the gateway at once: none lost, none cut, no growth
 WIDTH   ?= 500

@@ -65,7 +65,8 @@ def _store(call: Call, exchange: Exchange, place: Any) -> Store:
 
 def saved(call: Call, response: Response) -> Flow:
     """The Response with its sounds, pictures, films and files written to `call.out`: several are numbered. In place of `data`
-    an output then has `path` and `bytes`. ConfigError if there is nothing to write."""
+    an output then has `path` and `bytes`. Of an answer in words the words are written; one that holds nothing is kept, with a
+    warning."""
     number = 0
     for output in response.outputs:
         fields = output.fields
@@ -80,8 +81,16 @@ def saved(call: Call, response: Response) -> Flow:
             place.abandon()
         fields.pop("data", None)
         fields["path"], fields["bytes"] = str(place.path), place.size
-    if not number:
-        raise call.operation.place(ConfigError("the answer holds nothing that could be written to `out`"))
+    text = response.text or "\n\n".join(o.text for o in response.outputs if o.kind == "page" and o.text)
+    if not number and text:
+        try:
+            call.out.begin()
+            call.out.write(text.encode())
+            call.out.keep()
+        finally:
+            call.out.abandon()
+    elif not number:
+        response.warnings.append("the answer holds nothing that could be written: there is no file")
     return response
 
 

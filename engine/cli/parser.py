@@ -78,11 +78,20 @@ def parser() -> argparse.ArgumentParser:
         "--file", action="append", default=[], metavar="NAME=FILE|URL", help="a further file: image, mask, … (repeatable)"
     )
     run.add_argument("--param", action="append", default=[], metavar="NAME=JSON", help="any parameter (repeatable)")
-    run.add_argument("--output", metavar="FILE", help="where a sound or picture goes")
+    run.add_argument("--output", metavar="FILE", help="where a sound, picture, film or file goes (default: a free name here)")
     run.add_argument("--submit", action="store_true", help="of a job: submit it, print its record and leave")
-    run.add_argument("--record", metavar="FILE", help="of a job: keep its record here, once it is submitted")
-    run.add_argument("--resume", metavar="FILE", help="follow the job whose record this file is")
+    run.add_argument("--record", metavar="FILE", help="of a job: write its record here too, once it is submitted")
+    run.add_argument("--resume", metavar="FILE|KEY", help="follow the job whose record this file is, or whose key this is")
+    run.add_argument("--jobs", metavar="FILE", help="store of the records of jobs (default: LLMKIT_JOBS, or the user's own)")
     _single(run)
+
+    jobs = command("jobs", "jobs.jobs", "list the jobs that were submitted, or show, wait for, cancel or forget one")
+    jobs.add_argument("action", nargs="?", default="list", choices=["list", "show", "wait", "cancel", "forget"])
+    jobs.add_argument("job", nargs="?", metavar="KEY", help="a job's key, the beginning of it, or the provider's id")
+    jobs.add_argument("--status", action="append", default=[], metavar="WORD", help="only these: submitted, done, ambiguous, …")
+    jobs.add_argument("--output", metavar="FILE", help="where what it made goes")
+    jobs.add_argument("--jobs", metavar="FILE", help="store of the records (default: LLMKIT_JOBS, or the user's own)")
+    _single(jobs)
 
     live = command("realtime", "realtime.realtime", "hold one spoken exchange: a sound or a text in, sound and transcript out")
     live.add_argument("model", help="provider/model; provider:variant/model for another kind of session")

@@ -1,4 +1,4 @@
-"""`llmkit run`: any other operation of a provider: pictures, voices, transcripts, rankings, searches, jobs with their progress."""
+"""`llmkit run`: any other operation of a provider: pictures, voices, transcripts, rankings, searches, files, jobs."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import argparse
 import base64
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from engine.cli.chat import settings_of, standard_input
+from engine.cli.jobs import Progress, store_of
 from engine.cli.terminal import dumps, safe
 from engine.errors import ConfigError
 from engine.faces import POSITIONAL
-from engine.vocabulary import OPERATIONS
+from engine.vocabulary import MEDIA_FIELDS, OPERATIONS
 
 #: operations that have a command of their own, or take more than one command could say
 ELSEWHERE = ("chat", "realtime", "batch")
-#: fields that are files: a path is read, an address is sent as it is
-_MEDIA = ("audio", "image", "mask", "document", "file")
 _NOT_SHOWN = ("data", "vector", "kind", "choice")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """One call of an operation. Sounds and pictures go to --output, everything else to the terminal, a line each."""
+    """One call of an operation. Sounds, pictures and files go to --output, or to a free name here; the rest to the terminal."""
     operation, model = arguments.operation.replace("-", "_"), arguments.model
     if operation not in OPERATIONS or operation in ELSEWHERE:
         known = ", ".join(name for name in OPERATIONS if name not in ELSEWHERE)
@@ -32,46 +30,42 @@ def run(arguments: argparse.Namespace) -> int:
     fields = _fields(operation, arguments)
     from engine import Client
 
-    with Client(catalog=arguments.catalog, override=arguments.override, providers=settings_of(arguments, model)) as client:
+    settings = {"catalog": arguments.catalog, "override": arguments.override, "providers": settings_of(arguments, model)}
+    with Client(**settings, jobs=store_of(arguments)) as client:
         face = getattr(client, operation)
         if arguments.explain:
             print(dumps(face.explain(model, **fields).to_dict(), indent=2))
             return 0
         if arguments.resume:
-            answer = client.job(json.loads(Path(arguments.resume).read_text("utf-8")), timeout=arguments.timeout).wait(
-                progress=_told
-            )
+            job = client.job(_record(arguments.resume), timeout=arguments.timeout)
+            with Progress() as progress:
+                answer = job.wait(progress=progress, out=arguments.output)
         elif client.operation(model, operation).plan.job is not None:
             answer = _followed(arguments, face, model, fields)
         else:
-            answer = face(model, timeout=arguments.timeout, **fields)
-    if answer is None:
-        return 0
-    _show(answer, arguments)
-    for warning in answer.warnings:
-        print(f"note: {safe(warning)}", file=sys.stderr)
-    if answer.cost is not None:
-        print(f"[${answer.cost}]", file=sys.stderr)
+            answer = face(model, timeout=arguments.timeout, out=arguments.output, **fields)
+    if answer is not None:
+        show(answer, operation, arguments.output, arguments.json)
     return 0
 
 
+def _record(given: str) -> Any:
+    """What --resume names: a file with a job's record, or the key of a kept one."""
+    path = Path(given)
+    return json.loads(path.read_text("utf-8")) if path.is_file() else given
+
+
 def _followed(arguments: argparse.Namespace, face: Any, model: str, fields: dict[str, Any]) -> Any:
-    """A job submitted, and unless --submit says otherwise followed; its record is kept where --record says."""
+    """A job submitted, and unless --submit says otherwise followed; its record is kept before it is submitted."""
     job = face.submit(model, timeout=arguments.timeout, **fields)
-    print(f"submitted {safe(str(job.id))}", file=sys.stderr)
+    print(f"submitted {safe(str(job.id))} (llmkit jobs wait {job.key})", file=sys.stderr)
     if arguments.record:
         Path(arguments.record).write_text(dumps(job.record, indent=2) + "\n", "utf-8")
     if arguments.submit:
         print(dumps(job.record))
         return None
-    return job.wait(progress=_told)
-
-
-def _told(record: dict[str, Any]) -> None:
-    part = record.get("progress")
-    percent = f" {part:.0%}" if isinstance(part, float) else ""
-    end = "\r" if sys.stderr.isatty() else "\n"
-    print(f"{safe(str(record.get('state') or 'running'))}{percent}   ", end=end, file=sys.stderr, flush=True)
+    with Progress() as progress:
+        return job.wait(progress=progress, out=arguments.output)
 
 
 def _fields(operation: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -95,47 +89,60 @@ def _fields(operation: str, arguments: argparse.Namespace) -> dict[str, Any]:
         words = [standard_input()]
     if names and words:
         first, *rest = words
-        fields.setdefault(names[0], _media(first) if names[0] in _MEDIA else first)
+        fields.setdefault(names[0], _media(first) if names[0] in MEDIA_FIELDS else first)
         if rest:
             second = names[1] if len(names) > 1 else None
             if second is None:
                 fields[names[0]] = words if operation in ("moderation",) else " ".join(words)
             else:
-                fields.setdefault(second, _media(rest[0]) if second in _MEDIA else rest)
+                fields.setdefault(second, _media(rest[0]) if second in MEDIA_FIELDS else rest)
     return fields
 
 
 def _media(where: str) -> Any:
-    if where.startswith(("https://", "http://", "data:")):
-        return where
-    path = Path(where)
-    return {"filename": path.name, "bytes": path.read_bytes()}
+    """A file is sent from where it lies, an address as it is."""
+    return where if where.startswith(("https://", "http://", "data:")) else Path(where)
 
 
-def _show(answer: Any, arguments: argparse.Namespace) -> None:
-    if arguments.json:
+def show(answer: Any, operation: str, output: str | None, whole: bool) -> None:
+    """Print an answer: a line for each output, or `whole` as JSON. Content that has no file yet gets one."""
+    if output is None and not whole:
+        for found in answer.outputs:
+            if found.kind in ("audio", "image", "video", "content") and found.fields.get("data") is not None:
+                _keep(found, operation)
+    paths = [o.fields["path"] for o in answer.outputs if o.fields.get("path")]
+    if not paths and output is not None and answer.text:
+        paths = [output]
+    for path in paths:
+        print(f"wrote {safe(path)} ({Path(path).stat().st_size} bytes)", file=sys.stderr)
+    if whole:
         print(dumps(answer.to_dict(), indent=2))
-        return
-    if answer.choices and answer.text:
+    elif answer.choices and answer.text:
         print(safe(answer.text))
-    files = list(_files(answer, arguments.output))
-    for path, data in files:
-        path.write_bytes(data)
-        print(f"wrote {path} ({len(data)} bytes)", file=sys.stderr)
-    for output in answer.outputs:
-        shown = {k: v for k, v in output.to_dict().items() if k not in _NOT_SHOWN and v is not None}
+    for found in () if whole else answer.outputs:
+        shown = {k: v for k, v in found.to_dict().items() if k not in _NOT_SHOWN and v is not None}
         if shown:
             print(safe(dumps(shown)))
+    for warning in answer.warnings:
+        print(f"note: {safe(warning)}", file=sys.stderr)
+    if answer.cost is not None:
+        print(f"[${answer.cost}]", file=sys.stderr)
 
 
-def _files(answer: Any, output: str | None) -> Iterator[tuple[Path, bytes]]:
-    """Where each sound or picture goes: the path itself, numbered from the second on."""
-    made = [o for o in answer.outputs if o.kind in ("audio", "image", "video") and o.fields.get("data") is not None]
-    if made and output is None:
-        raise ConfigError("the answer holds a sound or a picture: say with --output where it goes")
-    for number, found in enumerate(made):
-        data = found.fields["data"]
-        path = Path(output or "")
-        if number:
-            path = path.with_stem(f"{path.stem}-{number + 1}")
-        yield path, bytes(data) if isinstance(data, (bytes, bytearray, memoryview)) else base64.b64decode(data)
+def _keep(output: Any, operation: str) -> None:
+    """Write what was paid for to a name nobody has, though nobody said where."""
+    from engine.call.normalize.media import format_of, sniff
+
+    data = output.fields.pop("data")
+    kind = output.fields.get("media_type") or (sniff(data[:32]) if isinstance(data, str) else None) or ""
+    ending = format_of(kind.partition(";")[0].strip()) if "/" in kind else "bin"
+    content = base64.b64decode(data) if isinstance(data, str) else bytes(data)
+    for number in range(1, 10_000):
+        path = Path(f"{operation}-{number}.{ending if ending.isalnum() else 'bin'}")
+        try:
+            with path.open("xb") as file:
+                file.write(content)
+        except FileExistsError:
+            continue
+        output.fields["path"], output.fields["bytes"] = str(path), len(content)
+        return

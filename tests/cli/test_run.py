@@ -77,8 +77,17 @@ def server() -> Iterator[str]:
     found.server_close()
 
 
+@pytest.fixture(autouse=True)
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    code = main(["run", *words])
+    return llmkit(capsys, "run", *words)
+
+
+def llmkit(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main(list(words))
     out, err = capsys.readouterr()
     return code, out, err
 
@@ -91,9 +100,14 @@ def test_a_voice_goes_to_a_file(server: str, tmp_path: Path, capsys: pytest.Capt
     assert (code, target.read_bytes()) == (0, b"sound of Good morning.") and "wrote" in err
 
 
-def test_a_voice_needs_a_place(server: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = run(capsys, "speech", "openai-compatible/m", "hi", "--base-url", f"{server}/v1")
-    assert code and "--output" in err
+def test_a_voice_without_a_place_gets_a_free_name(
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        code, _, err = run(capsys, "speech", "openai-compatible/m", "hi", "--base-url", f"{server}/v1")
+        assert code == 0 and "wrote speech-" in err
+    assert (tmp_path / "speech-1.mp3").read_bytes() == (tmp_path / "speech-2.mp3").read_bytes() == b"sound of hi"
 
 
 def test_pictures_are_numbered(server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +115,7 @@ def test_pictures_are_numbered(server: str, tmp_path: Path, capsys: pytest.Captu
     code, _, _ = run(
         capsys, "image", "openai-compatible/m", "A tiger.", "--param", "n=2", "--output", str(target), "--base-url", f"{server}/v1"
     )
-    assert code == 0 and [p.name for p in sorted(tmp_path.iterdir())] == ["a-2.png", "a.png"]
+    assert code == 0 and [p.name for p in sorted(tmp_path.glob("*.png"))] == ["a-2.png", "a.png"]
 
 
 def test_a_sound_is_read_from_its_file(server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,6 +137,27 @@ def test_a_job_is_submitted_and_resumed(server: str, tmp_path: Path, capsys: pyt
     assert code == 0 and "submitted j1" in err and json.loads(out)["id"] == "j1" and json.loads(record.read_text())["id"] == "j1"
     code, out, err = run(capsys, "video", "slow/v1", "--catalog", str(spec), "--resume", str(record))
     assert code == 0 and json.loads(out) == {"url": "https://example.com/v.mp4"} and "done 100%" in err
+
+
+def test_the_store_knows_the_jobs(server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = tmp_path / "slow.yaml"
+    spec.write_text(SPEC.format(url=server))
+    more = ("--catalog", str(spec))
+    assert "0 jobs" in llmkit(capsys, "jobs")[2]
+    code, out, _ = run(capsys, "video", "slow/v1", "A fog.", "--submit", *more)
+    key = json.loads(out)["key"]
+    code, out, _ = llmkit(capsys, "jobs", "list")
+    assert code == 0 and key in out and "submitted" in out and "slow/v1" in out
+    assert json.loads(llmkit(capsys, "jobs", "show", key[:6])[1])["record"]["request"] == {"prompt": "A fog."}
+    code, out, err = llmkit(capsys, "jobs", "wait", "j1", *more)
+    assert code == 0 and json.loads(out) == {"url": "https://example.com/v.mp4"} and "done 100%" in err
+    assert json.loads(llmkit(capsys, "jobs", "list", "--status", "done", "--json")[1])[0]["key"] == key
+    code, _, err = llmkit(capsys, "jobs", "cancel", key, *more)
+    assert code and "cannot be cancelled" in err
+    assert llmkit(capsys, "jobs", "forget", key)[0] == 0
+    code, _, err = llmkit(capsys, "jobs", "show", key)
+    assert code and "there is no job" in err
+    assert (tmp_path / "state" / "llmkit" / "jobs.sqlite").stat().st_mode & 0o077 == 0
 
 
 def test_what_is_no_operation_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -307,9 +307,17 @@ def test_a_job_is_followed_into_its_file(tmp_path: Path) -> None:
     assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes() == b"a film"
 
 
-def test_an_answer_without_content_says_so(tmp_path: Path) -> None:
-    with pytest.raises(errors.ConfigError, match="nothing that could be written"):
-        client(Server({"text": "hi"})).transcription("disk/m", b"abc", out=tmp_path / "t")
+def test_words_are_written_as_words(tmp_path: Path) -> None:
+    answer = client(Server({"text": "Grüezi"})).transcription("disk/m", b"abc", out=tmp_path / "t.txt")
+    assert answer.text == "Grüezi"
+    assert (tmp_path / "t.txt").read_text("utf-8") == "Grüezi"
+
+
+def test_an_answer_that_holds_nothing_is_not_lost(tmp_path: Path) -> None:
+    answer = client(Server({"id": "f1"})).upload_file("disk", b"abc", out=tmp_path / "t")
+    assert answer.outputs[0].id == "f1"
+    assert "nothing that could be written" in answer.warnings[0]
+    assert left(tmp_path) == []
 
 
 @pytest.mark.parametrize("out", ["", ".", "missing/folder/f", 7])
