@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Caller"]
 
 UNSUPPORTED = ("warn", "error", "ignore")
+#: options of a call that are no fields of its request
+_OPTIONS = ("timeout", "attempts", "out", "dialect")
 INTERRUPT = ("raise", "restart", "continue")
 KEPT = 1024  # bound operations kept; callers with more distinct models than that pay for binding again
 _shared: dict[str, Catalog] = {}
@@ -198,10 +200,10 @@ class Caller(RoutingDesk):
 
     def _prepare(self, operation: str, model: str, fields: dict[str, Any], stream: bool) -> Call:
         """The call for these fields, rendered but unsigned. Pops the options that are not fields of the request."""
-        timeout = fields.pop("timeout", None)
-        attempts = fields.pop("attempts", None)
-        out = fields.pop("out", None)
-        target = bound_to(self, model, operation, fields.pop("dialect", None))
+        timeout = attempts = out = dialect = None
+        if not fields.keys().isdisjoint(_OPTIONS):
+            timeout, attempts, out, dialect = (fields.pop(name, None) for name in _OPTIONS)
+        target = self._target(model, operation, None) if dialect is None else bound_to(self, model, operation, dialect)
         limits = target.limits
         if timeout is not None or attempts is not None:
             changes = {"deadline": timeout, "attempts": attempts}

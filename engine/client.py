@@ -19,7 +19,7 @@ from engine.streams import AsyncStream, Stream
 from engine.vocabulary import OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
     from types import TracebackType
 
     from engine.batch.face import AsyncBatchFace, BatchFace
@@ -339,10 +339,10 @@ class AsyncClient(Caller):
             return self._transport
         raise ConfigError("transport must be an async httpx transport")
 
-    async def _run(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Response:
+    def _run(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Coroutine[Any, Any, Response]:
         if operation in SEVERAL and model.__class__ is str and model not in self._routes:
-            return await self._several(operation, model, given, fields)
-        return await self._once(operation, model, given, fields)
+            return self._several(operation, model, given, fields)
+        return self._once(operation, model, given, fields)
 
     async def _several(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Response:
         """As many exchanges as the inputs or the pages take, inputs a few at a time; all within one deadline."""

@@ -8,6 +8,8 @@ from engine.errors import ConfigError
 from engine.streams import AsyncStream, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from engine.client import AsyncClient, Client
     from engine.explain import Explanation
     from engine.jobs import AsyncJob, Job
@@ -81,7 +83,9 @@ class Face:
         self.name = name
 
     def __call__(self, model: str, *given: Any, **fields: Any) -> Response:
-        return self._client._run(self.name, model, *_said(self._client, self.name, given, fields))
+        if "dialect" in fields:
+            given, fields = _said(self._client, self.name, given, fields)
+        return self._client._run(self.name, model, given, fields)
 
     def submit(self, model: str, *given: Any, **fields: Any) -> Job:
         """Submit a job and come back at once; `job.wait()` follows it. UnsupportedError where the operation is one exchange."""
@@ -159,8 +163,10 @@ class AsyncFace:
         self._client = client
         self.name = name
 
-    async def __call__(self, model: str, *given: Any, **fields: Any) -> Response:
-        return await self._client._run(self.name, model, *_said(self._client, self.name, given, fields))
+    def __call__(self, model: str, *given: Any, **fields: Any) -> Coroutine[Any, Any, Response]:
+        if "dialect" in fields:
+            given, fields = _said(self._client, self.name, given, fields)
+        return self._client._run(self.name, model, given, fields)
 
     async def submit(self, model: str, *given: Any, **fields: Any) -> AsyncJob:
         """Submit a job and come back at once; `await job.wait()` follows it."""

@@ -15,8 +15,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine import errors
-from engine.call.expressible import check_parts, drop_unsupported
+from engine.call.expressible import check_parts, drop_unsupported, untaken
 from engine.call.forerun import needs_forerun
+from engine.call.normalize import normalize
+from engine.call.read import read_whole
+from engine.call.request import build as written
 from engine.types import HttpRequest, Report, Response
 from engine.vocabulary import HOLDERS, PARAMS
 
@@ -39,8 +42,8 @@ class Operation:
     """One operation of one model, with the caller's settings."""
 
     __slots__ = (
-        "_chat", "_constant", "_foreruns", "_model_info", "_near", "_params", "_proofs", "clock", "known_as", "model", "name",
-        "plan", "provider", "secrets", "unsupported", "uuid", "values", "variant", "who",
+        "_base_url", "_chat", "_constant", "_foreruns", "_model_info", "_near", "_proofs", "_untaken", "clock", "known_as", "model",
+        "name", "plan", "provider", "secrets", "unsupported", "uuid", "values", "variant", "who",
     )  # fmt: skip
 
     def __init__(
@@ -76,7 +79,8 @@ class Operation:
         self.clock = clock
         self.uuid = uuid
         streamed = plan.stream.call if plan.stream is not None else None
-        self._params = tuple(PARAMS.get(plan.name, ()))
+        self._untaken = untaken(plan.listed, plan.reads, tuple(PARAMS.get(plan.name, ())))
+        self._base_url: str | None = None
         #: a setting that is no plain value could be a number that JSON has no word for
         self._proofs = all(value is None or value.__class__ in (str, int, bool) for value in self.values.values())
         self._foreruns = bool(plan.inline or plan.upload or plan.call.before or (streamed and streamed.before))
@@ -96,23 +100,22 @@ class Operation:
     @property
     def base_url(self) -> str:
         """Scheme, host and path prefix of this operation's calls."""
-        chosen = self.values.get("base_url")
-        url = chosen if chosen else self.plan.base_url(dict(self._constant))
-        if not url:
-            raise errors.ConfigError("no base URL: a variable in it has no value", provider=self.provider, operation=self.name)
-        return str(url).rstrip("/")
+        if self._base_url is None:
+            url = self.values.get("base_url") or self.plan.base_url(dict(self._constant))
+            if not url:
+                raise errors.ConfigError("no base URL: a variable in it has no value", provider=self.provider, operation=self.name)
+            self._base_url = str(url).rstrip("/")
+        return self._base_url
 
     def context(self, fields: Mapping[str, Any], report: Report, unsupported: str | None = None) -> dict[str, Any]:
         """The names templates see: the canonical request, provider variables, `model_info` and the engine's own."""
-        from engine.call.normalize import normalize
-
         plan = self.plan
         now = self.clock()
         around = "chat_body" in plan.reads
         if around:
-            request = self._around(fields, report, unsupported)
+            context = self._around(fields, report, unsupported)
         else:
-            request = normalize(
+            context = normalize(
                 self.name,
                 fields,
                 reads=plan.reads,
@@ -122,8 +125,9 @@ class Operation:
                 proofs=self._proofs,
                 dialects=plan.dialects,
             )
-        report.warnings += request.pop("$warnings", ())
-        context: dict[str, Any] = {**request, **self._constant}
+        if "$warnings" in context:
+            report.warnings += context.pop("$warnings")
+        context.update(self._constant)
         context.setdefault("model", self.model)
         context["$report"] = report
         context["$now"] = now
@@ -131,7 +135,7 @@ class Operation:
         policy = unsupported or self.unsupported
         context["$unsupported"] = policy
         if not around:
-            drop_unsupported(plan, context, report, policy, self._params)
+            drop_unsupported(plan, context, report, policy, self._untaken)
         if plan.realtime is not None:
             from engine.call.socket import sounding
 
@@ -186,22 +190,15 @@ class Operation:
 
     def build(self, context: dict[str, Any], report: Report, unsupported: str | None = None) -> HttpRequest:
         """The request for a context whose `before` values are known."""
-        from engine.call.request import build
-
         stream = bool(context.get("stream")) and self.plan.stream is not None
         call = self.plan.stream.call if stream and self.plan.stream and self.plan.stream.call else self.plan.call
-        request = build(call, context, self.base_url, self.plan, main=True, unsupported=unsupported or self.unsupported)
-        request.stream = stream
+        request = written(call, context, self.base_url, self.plan, main=True, unsupported=unsupported or self.unsupported)
         if self.plan.realtime is not None:
             request.url = "ws" + request.url.removeprefix("http").removeprefix("ws")  # http: becomes ws:, https: wss:
-        request.report = report
-        request.context = context
         return request
 
     def read(self, status: int, headers: Mapping[str, str], body: bytes, request: HttpRequest | None = None) -> Response:
         """The answer in a whole reply. Raises the typed error a failed or unreadable reply stands for."""
-        from engine.call.read import read_whole
-
         context = request.context if request is not None else None
         try:
             response = read_whole(self.plan, status, headers, body, context=context, now=self.clock(), model=self.model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import KeysView, Mapping, Sequence
+from collections.abc import KeysView, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -26,9 +26,13 @@ _READ_AS: dict[str, tuple[str, ...]] = {
 _EMPTY: tuple[Any, ...] = (None, [], {}, "")
 
 
-def drop_unsupported(plan: OperationPlan, context: dict[str, Any], report: Report, policy: str, params: Sequence[str]) -> None:
-    """Remove fields that no parameter and no template takes; `policy` is warn, error or ignore (SPEC_LANGUAGE 5.2)."""
-    unlisted, unread = _untaken(plan.listed, plan.reads, tuple(params))
+#: parameters outside the table, in order, and the other fields that no template reads
+Untaken = tuple[KeysView[str], tuple[str, ...]]
+
+
+def drop_unsupported(plan: OperationPlan, context: dict[str, Any], report: Report, policy: str, fields: Untaken) -> None:
+    """Remove `fields`, which no parameter and no template takes; `policy` is warn, error or ignore (SPEC_LANGUAGE 5.2)."""
+    unlisted, unread = fields
     for name in unlisted if not unlisted.isdisjoint(context) else ():
         if context.get(name) is None:
             continue
@@ -49,8 +53,8 @@ def drop_unsupported(plan: OperationPlan, context: dict[str, Any], report: Repor
 
 
 @lru_cache(maxsize=256)
-def _untaken(listed: frozenset[str], reads: frozenset[str], params: tuple[str, ...]) -> tuple[KeysView[str], tuple[str, ...]]:
-    """Parameters outside the table, in order, and the other fields that no template reads."""
+def untaken(listed: frozenset[str], reads: frozenset[str], params: tuple[str, ...]) -> Untaken:
+    """What a plan takes nowhere: of its `listed` parameters and the fields its templates read."""
     unlisted = dict.fromkeys(p for p in params if p not in listed)
     return unlisted.keys(), tuple(n for n, readers in _READ_AS.items() if (listed | reads).isdisjoint(readers))
 
@@ -67,13 +71,15 @@ def _drop(plan: OperationPlan, context: dict[str, Any], report: Report, policy: 
 
 def check_parts(plan: OperationPlan, context: Mapping[str, Any], report: Report) -> None:
     """Refuse content that no template reads; thinking, names and marks of failure are dropped with a warning (SERVE.md 5, 17)."""
+    if "$plain" in context and not context.get("tools"):  # nothing but bare texts
+        return
     messages = context.get("messages")
     if not isinstance(messages, list):
         return
     reads = plan.part_reads
     if "strict" not in reads and any(tool.get("strict") for tool in context.get("tools") or ()):
         _lost(context, report, "the strictness of tools was dropped: it has no place in this request")
-    if "$plain" in context:  # nothing but bare texts
+    if "$plain" in context:
         return
     for message in messages:
         if message.__class__ is not dict:

@@ -44,7 +44,12 @@ def encode(payload: str, value: Any, boundary: Callable[[], str], finite: bool =
         return None, None
     if payload == "multipart":
         return _multipart(_mapping(payload, value), boundary())
-    body, media_type = (_json(value, finite), "application/json") if payload == "json" else _ENCODERS[payload](value)
+    body: bytes | Content | None
+    media_type: str | None
+    if payload == "json":
+        body, media_type = _json(value, finite), "application/json"
+    else:
+        body, media_type = _ENCODERS[payload](value)
     if body is not None and payload != "binary" and len(body) > LARGEST:
         raise for_kind("limit")(f"the body is larger than {LARGEST} bytes")
     return body, media_type

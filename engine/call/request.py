@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from engine.call.address import check_headers, check_url, join, must_be_public, set_header
@@ -14,6 +14,7 @@ from engine.types import HttpRequest, Report
 
 _FIELDS = ("json", "form", "multipart")  # payloads that are mappings: parameters and `extra_body` go into them
 _BODILESS = ("GET", "DELETE", "HEAD")
+_EXTRA = ("extra_body", "extra_query", "extra_headers")
 
 
 def build(
@@ -54,26 +55,16 @@ def build(
             body = plan.params(context, body, report, unsupported)
         else:
             query = plan.params(context, query, report, unsupported)
-    headers = check_headers(call.headers(context) or {}) if call.headers is not None else {}
+    given = call.headers(context) if call.headers is not None else None
+    headers = check_headers(given) if given else {}
     if main:
-        extra = context.get("extra_body")
-        if extra:
-            if payload == "none" and call.verb not in _BODILESS:
-                payload = "json"
-            if payload in _FIELDS:
-                body = deep_merge(body, _given("extra_body", extra))
-            else:
-                report.warnings.append(f"extra_body was dropped: the {call.verb} request has no body of fields")
+        if not context.keys().isdisjoint(_EXTRA):
+            payload, body, query = _with_extra(call, context, report, headers, payload, body, query)
         if plan.wrap is not None and body is not None:
             body = plan.wrap({**context, "body": body})
-        if context.get("extra_query"):
-            query = deep_merge(query, _given("extra_query", context["extra_query"]))
-        if context.get("extra_headers"):
-            for name, value in _given("extra_headers", context["extra_headers"]).items():
-                _extra_header(headers, name, value)
     if payload == "none" and body is not None:
         payload = "json"
-    data, media_type = encode(payload, body, lambda: _boundary(context), main and "$finite" in context)
+    data, media_type = encode(payload, body, partial(_boundary, context), main and "$finite" in context)
     if media_type is not None and not (headers and any(name.lower() == "content-type" for name in headers)):
         headers["Content-Type"] = media_type
     elif payload == "multipart" and media_type is not None:
@@ -91,6 +82,26 @@ def build(
     if path[:1] not in ("/", "?", ""):
         request.public = must_be_public(url, base_url, patterns, servers, call.given)
     return request
+
+
+def _with_extra(
+    call: Call, context: Mapping[str, Any], report: Report, headers: dict[str, str], payload: str, body: Any, query: Any
+) -> tuple[str, Any, Any]:
+    """(payload, body, query) with what the caller added to them; what he added to the headers is put there."""
+    extra = context.get("extra_body")
+    if extra:
+        if payload == "none" and call.verb not in _BODILESS:
+            payload = "json"
+        if payload in _FIELDS:
+            body = deep_merge(body, _given("extra_body", extra))
+        else:
+            report.warnings.append(f"extra_body was dropped: the {call.verb} request has no body of fields")
+    if context.get("extra_query"):
+        query = deep_merge(query, _given("extra_query", context["extra_query"]))
+    if context.get("extra_headers"):
+        for name, value in _given("extra_headers", context["extra_headers"]).items():
+            _extra_header(headers, name, value)
+    return payload, body, query
 
 
 @lru_cache(maxsize=1024)  # most calls repeat one of few URLs

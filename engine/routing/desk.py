@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["RoutingDesk"]
 
 _HINTS = ("language", "task", "residency")
+#: options of a call that say who calls and how it is to be routed and kept
+_ASIDE = ("tenant", "tags", "hints", "cache")
 #: modality -> the flag that says a model reads it
 _READS = {"image": "vision", "audio": "audio_in", "video": "video_in"}
 
@@ -97,8 +99,9 @@ class RoutingDesk(Desk):
             long = Continuing(self, operation, model, fields, watch)
             return long, long.flow()
         restart = on_interrupt == "restart"
-        tenant, tags, hints = fields.pop("tenant", None), fields.pop("tags", None), fields.pop("hints", None)
-        wish = fields.pop("cache", None)
+        tenant = tags = hints = wish = None
+        if not fields.keys().isdisjoint(_ASIDE):
+            tenant, tags, hints, wish = (fields.pop(name, None) for name in _ASIDE)
         if model.__class__ is str and model not in self._routes:
             limited = fields.get("timeout") is not None
             call = self._prepare(operation, model, fields, stream)

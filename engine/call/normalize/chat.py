@@ -23,6 +23,7 @@ _SETTINGS = frozenset([
 _PLAIN = {"type", "text"}
 _SYSTEM = frozenset(("system", "system_parts", "system_plain"))
 _SCALARS = frozenset((str, int, bool))
+_FEW = 8  # messages: a shorter body is sooner searched for the null that a NaN becomes than its fields are looked at
 _LARGE = 1e100  # what a template could make infinite out of lies far beyond it
 _REASONING = ("reasoning", "reasoning_effort", "thinking", "thinking_budget")
 
@@ -44,7 +45,7 @@ def chat(
         dress(messages, part_reads)
     elif proofs:
         out["$plain"] = True
-        if _finite(fields):
+        if len(messages) > _FEW and _finite(fields):
             out["$finite"] = True
     out["messages"] = messages
     if not _SETTINGS.isdisjoint(out):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from engine.call.send import AsyncTransport, SendFailure
+from engine.call.send import AsyncReply, AsyncTransport, SendFailure
 from engine.call.send.body import Body
 from engine.call.step import Alone, Answer, Deliver, Drain, Exchange, Flow, Open, Pump, Read, Shut, Wait
 from engine.types import Event
@@ -40,37 +40,38 @@ class AsyncDriver:
         finally:
             flow.close()
 
-    async def perform(self, step: Any) -> Any:
-        """Carry out one step."""
+    def perform(self, step: Any) -> Awaitable[Any]:
+        """What carries out one step, to be awaited."""
         kind = step.__class__
-        if kind is Read:
-            return await step.reply.read()
         if kind is Exchange:
-            reply = await self.transport.open(step.request, step.route, step.timing)
-            try:
-                limit = step.body_bytes if reply.status < 300 else step.error_bytes
-                return Answer(reply.status, reply.headers, await self._rest(reply, limit, step.ratio))
-            finally:
-                await reply.close()
+            return self._exchange(step)
+        if kind is Read:
+            return step.reply.read()  # type: ignore[no-any-return]
         if kind is Open:
-            return await self.transport.open(step.request, step.route, step.timing)
+            return self.transport.open(step.request, step.route, step.timing)
         if kind is Shut:
-            return await step.reply.close()
+            return step.reply.close()  # type: ignore[no-any-return]
         if kind is Wait:
-            return await self._sleep(step.seconds)
+            return self._sleep(step.seconds)  # type: ignore[no-any-return]
         if kind is Drain:
-            try:
-                return await self._rest(step.reply, step.limit, step.ratio)
-            finally:
-                await step.reply.close()
-        return await (self._alone(step) if kind is Alone else step.pause(self))
+            return self._rest(step.reply, step.limit, step.ratio)
+        return self._alone(step) if kind is Alone else step.pause(self)
 
-    async def _rest(self, reply: Any, limit: int, ratio: int) -> bytes:
-        body = Body(reply.headers, limit, ratio)
-        read = reply.read
-        while data := await read():
-            body.add(data)
-        return body.whole()
+    async def _exchange(self, step: Exchange) -> Answer:
+        reply = await self.transport.open(step.request, step.route, step.timing)
+        limit = step.body_bytes if reply.status < 300 else step.error_bytes
+        return Answer(reply.status, reply.headers, await self._rest(reply, limit, step.ratio))
+
+    async def _rest(self, reply: AsyncReply, limit: int, ratio: int) -> bytes:
+        """All that is left of a reply; then it is closed."""
+        try:
+            body = Body(reply.headers, limit, ratio)
+            read = reply.read
+            while data := await read():
+                body.add(data)
+            return body.whole()
+        finally:
+            await reply.close()
 
     async def _alone(self, step: Alone) -> Any:
         loop = asyncio.get_running_loop()
