@@ -65,7 +65,8 @@ def _handler(simulator: Simulator) -> type[BaseHTTPRequestHandler]:
                 return self._refuse(411, b"the length of the body is not given")
             if len(given) > 12 or int(given) > BODY_LIMIT:
                 return self._refuse(413, b"the body is too large")
-            self._write(simulator.answer(self.command, self.path, self.rfile.read(int(given))))
+            origin = f"http://{self.headers.get('host') or 'localhost'}"
+            self._write(simulator.answer(self.command, self.path, self.rfile.read(int(given)), origin))
 
         def _refuse(self, status: int, reason: bytes) -> None:
             self.close_connection = True

@@ -3,23 +3,24 @@
 The first path segment names the provider: `http://127.0.0.1:8089/groq` is the base URL of a stand-in for Groq. Among the
 examples of the operation that owns the path, the one whose request looks most like the one received gives the answer,
 whole or streamed, with the framing and headers of the real wire; one that calls tools answers only requests that offer them.
-Nothing is read from the environment and no key matters.
+A job runs as the replies of its example say: submitted, asked about, fetched. Nothing is read from the environment, and no key
+matters.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from engine.errors import Error, NotFoundError
 from engine.examples.cases import cases
 from engine.examples.given import given_operation
 from engine.examples.run import content_type, stream_bytes
 from engine.serve.likeness import Likeness, Look, look
+from engine.serve.staged import Question, Route, Staged, route_of, stage
 
 if TYPE_CHECKING:
     from engine.catalog import Catalog
@@ -44,12 +45,12 @@ class _Answer:
 
     operation: Operation
     example: dict[str, Any]
-    method: str
-    path: re.Pattern[str]
-    query: frozenset[tuple[str, str]]
+    route: Route
     look: Look
     calls: frozenset[str]  # names of the tools it calls
     streamed: bool
+    job: Staged | None = None
+    turn: int = 0  # of its last submission: of two jobs at one address the later one is meant
 
 
 class Simulator:
@@ -59,43 +60,47 @@ class Simulator:
         self.catalog = catalog
         self.model = model
         self._answers: dict[str, list[_Answer]] = {}
+        self._turns = 0
 
-    def answer(self, method: str, target: str, body: bytes) -> Reply:
-        """The reply for one request; 404 with a sentence for paths no example knows."""
+    def answer(self, method: str, target: str, body: bytes, origin: str = "http://localhost") -> Reply:
+        """The reply for one request; 404 with a sentence for paths no example knows. `origin` is where the stand-in is reached."""
         url = urlsplit(target)
-        provider, _, path = url.path.removeprefix("/").partition("/")
+        provider, slash, path = url.path.removeprefix("/").partition("/")
         try:
             known = self.prepare(unquote(provider))
         except NotFoundError as error:
             return _refuse(404, f"{error.message}; the first path segment names the provider")
         except Error as error:
             return _refuse(500, str(error))
-        path = f"/{path}"
-        query = frozenset(parse_qsl(url.query))
-        fitting = [a for a in known if a.method == method and a.path.fullmatch(path) and a.query <= query]
-        if not fitting:
-            return _refuse(404, f"no example of {provider} answers {method} {path}")
+        path, query, base = f"{slash}{path}", frozenset(parse_qsl(url.query)), f"{origin}/{provider}"
+        jobs = sorted((a for a in known if a.job is not None), key=lambda a: -a.turn)
+        asked = [(a.job, q) for a in jobs if a.job is not None and (q := a.job.asked(method, path, query)) is not None]
+        fitting = [a for a in known if a.route.fits(method, path, query)]
         document = _document(body)
-        asked = look(document)
+        if asked and not (fitting and _nearer(document, fitting, asked[0][1])):
+            job, question = asked[0]
+            return _whole(job.moved(question.answered(), base))
+        if not fitting:
+            return _refuse(404, f"no example of {provider} answers {method} {path or '/'}")
+        seen = look(document)
         streamed = _wants_stream(document, fitting)
-        able = [a for a in fitting if a.calls <= asked.words] or fitting
+        able = [a for a in fitting if a.calls <= seen.words] or fitting
         same = [a for a in able if a.streamed == streamed] or able
         likeness = Likeness(a.look for a in same)
-        return self._reply(max(same, key=lambda a: likeness.between(a.look, asked)))
+        return self._reply(max(same, key=lambda a: likeness.between(a.look, seen)), base)
 
-    def _reply(self, answer: _Answer) -> Reply:
+    def _reply(self, answer: _Answer, base: str) -> Reply:
         example = answer.example
+        if answer.job is not None:
+            self._turns += 1
+            answer.turn = self._turns
+            return _whole(answer.job.moved(answer.job.submitted(), base))
         if answer.streamed:
             data = stream_bytes(answer.operation, example) or b""
             pieces = [data[i : i + PIECE] for i in range(0, len(data), PIECE)]
             headers = {"content-type": content_type(answer.operation), "x-request-id": "sim-1"}
             return Reply(200, headers, pieces, streamed=True)
-        reply = example.get("reply") or {}
-        body = reply.get("body")
-        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-        headers = {"content-type": "application/json", "x-request-id": "sim-1"}
-        headers.update({str(k).lower(): str(v) for k, v in (reply.get("headers") or {}).items()})
-        return Reply(int(reply.get("status", 200)), headers, [data])
+        return _whole(example.get("reply") or {})
 
     def prepare(self, name: str) -> list[_Answer]:
         """What `provider` or `provider:variant` can answer; made once. Raises NotFoundError with the nearest id."""
@@ -109,7 +114,7 @@ class Simulator:
     def _prepare(self, provider: str, variant: str | None) -> Iterator[_Answer]:
         for case in cases(self.catalog, provider, variant):
             example = dict(case.example)
-            if "fails" in example or "request" not in example or not example.keys() & {"reply", "stream", "frames"}:
+            if "fails" in example or "request" not in example or not example.keys() & {"reply", "replies", "stream", "frames"}:
                 continue
             if int((example.get("reply") or {}).get("status", 200)) >= 300:
                 continue
@@ -123,13 +128,29 @@ class Simulator:
                 sent = operation.render(**request)
             except Error:
                 continue  # the provider's patches refuse this example; another one answers
-            url = urlsplit(sent.url)
-            base = urlsplit(operation.base_url).path.rstrip("/")
-            path = url.path.removeprefix(base)
-            pattern = re.escape(path).replace(re.escape(quote(self.model, safe="")), "[^/]+(?:/[^/]+)*?")
-            query = frozenset(pair for pair in parse_qsl(url.query) if self.model not in pair[1])
-            seen = look(_document(sent.body))
-            yield _Answer(operation, example, sent.method, re.compile(pattern), query, seen, _calls(example), streamed)
+            job = None
+            if "replies" in example:
+                job = stage(operation, sent, example["replies"], self.model) if operation.plan.job is not None else None
+                if job is None:
+                    continue
+            route = route_of(sent, operation.base_url, self.model)
+            yield _Answer(operation, example, route, look(_document(sent.body)), _calls(example), streamed, job)
+
+
+def _whole(reply: Mapping[str, Any]) -> Reply:
+    """A reply of an example as it is written."""
+    body = reply.get("body")
+    data = body.encode() if isinstance(body, str) else json.dumps(body).encode() if "body" in reply else b""
+    headers = {"content-type": "application/json", "x-request-id": "sim-1"}
+    headers.update({str(k).lower(): str(v) for k, v in (reply.get("headers") or {}).items()})
+    return Reply(int(reply.get("status", 200)), headers, [data])
+
+
+def _nearer(document: Any, fitting: list[_Answer], question: Question) -> bool:
+    """Whether a request that may be the submission of a job or a question about it looks more like a submission."""
+    own, seen = look(_document(question.body)), look(document)
+    likeness = Likeness([own, *(a.look for a in fitting)])
+    return max(likeness.between(a.look, seen) for a in fitting) > likeness.between(own, seen)
 
 
 def _wants_stream(document: Any, fitting: list[_Answer]) -> bool:

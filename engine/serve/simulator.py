@@ -239,7 +239,7 @@ class Simulator:
         with self._lock:
             if self._examples is None:
                 self._examples = Examples(self.catalog)
-            reply = self._examples.answer(method, target, body)
+            reply = self._examples.answer(method, target, body, f"http://{exchange.headers.get('host') or 'localhost'}")
         exchange.provider = exchange.path.split("/")[1] if reply.status < 300 else None
         return Answer(reply.status, reply.headers, [Chunk(piece, "other") for piece in reply.pieces], streamed=reply.streamed)
 
