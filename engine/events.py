@@ -139,7 +139,8 @@ class KeyRefused(Happening):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheAsked(Happening):
-    """The cache did something for a call: `did` is hit, kept or failed; `source` is where a hit came from, `age` its seconds."""
+    """The cache did something for a call: `did` is hit, miss, kept or failed; `source` is where a hit came from, `age` its
+    seconds."""
 
     name: ClassVar[str] = "cache_asked"
 

@@ -147,6 +147,7 @@ class Lookup:
 
     def _asked(self, flight: Flight | None) -> Flow:
         """(the Response of the call itself, as it is kept or None)."""
+        self.cache.tell(self.call, "miss")
         response: Response = yield from (_watched(self.inner, flight, self.call.clock) if flight and self.stream else self.inner)
         cache, report = self.cache, response.report
         report.cache = {"hit": False, "kept": False}
@@ -165,8 +166,9 @@ class Lookup:
         if payload is None:
             report.cache["why"] = why or "the answer is not plain data"
             return response, None
-        cache.tell(self.call, "kept")
         report.cache["kept"] = yield from cache.put(self.call, self.scope, self.key, payload, until)
+        if report.cache["kept"]:
+            cache.tell(self.call, "kept")
         semantic = cache.options.semantic
         if self.thought is not None and semantic is not None:
             group, vector = self.thought

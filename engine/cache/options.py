@@ -155,9 +155,9 @@ def _store(given: Any) -> Any:
     """A store as it is named; the URL of a Redis may hold a password."""
     from engine.reliability.link import is_redis
 
-    if isinstance(given, str) and is_redis(given):
-        return Secret(given)
-    if isinstance(given, (str, Path, Secret)) and str(given):
+    if is_redis(given):
+        return Secret(given) if isinstance(given, str) else given
+    if isinstance(given, (str, Path)) and str(given):
         return given
     if all(hasattr(given, name) for name in ("get", "put", "point", "points")):
         return given

@@ -281,3 +281,17 @@ def test_the_async_client_does_the_same(sim: Simulator) -> None:
 
     asyncio.run(run())
     assert len(sim.requests) == 1
+
+
+def test_who_listens_is_told(sim: Simulator) -> None:
+    seen: list[Any] = []
+    client = sim.client(cache="memory")
+    client.on("cache_asked", seen.append)
+    client.chat(A, "a private question", tenant="acme")
+    client.chat(A, "a private question", tenant="acme")
+    assert [(e.did, e.store, e.source) for e in seen] == [
+        ("miss", "memory", None),
+        ("kept", "memory", None),
+        ("hit", "memory", "memory"),
+    ]
+    assert seen[2].age is not None and seen[2].tenant == "acme" and "private" not in str([e.to_dict() for e in seen])

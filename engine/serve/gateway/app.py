@@ -23,6 +23,7 @@ from engine.serve.frames import framing_of
 from engine.serve.gateway.asked import Asked, asked, check_addresses, refused_by
 from engine.serve.gateway.config import Config
 from engine.serve.gateway.intake import Gone, Intake, Patience, Receive, Send, document, read_body
+from engine.serve.gateway.keeping import wish
 from engine.serve.gateway.models import PATH, listed, models
 from engine.serve.gateway.openapi import describe
 from engine.serve.gateway.routes import Routes
@@ -68,6 +69,7 @@ class Gateway:
             budgets=config.spending() or None,
             ledger=config.ledger,
             route_log=config.route_log,
+            cache=config.cache,
         )
         self.when_ready: Callable[[], None] | None = None  # called once, when everything is compiled
         self._routes: Routes | None = None
@@ -236,6 +238,8 @@ class Gateway:
         question = asked(place, document(body), self.config, self._target, tenant)
         if question.stream:
             question.framing = framing_of(place.served, intake.query)
+        if self.config.cache is not None:
+            question.fields["cache"] = wish(intake.headers.get("cache-control"))
         turn = self._turnstile.enter(tenant, question)
         watch = _Watch(receive)
         try:

@@ -17,6 +17,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from engine.cache.options import Options
 from engine.errors import ConfigError, SpecError
 from engine.ledger.budget import budgets_of
 from engine.reliability.link import is_redis
@@ -49,6 +50,7 @@ class Config:
     budgets: list[Any] = field(default_factory=list)  # what may be spent (engine.ledger.budget)
     ledger: Any = None  # where budgets are kept (engine.ledger.opening); None: in memory
     route_log: str | None = None  # a file that gets a line for every routed call
+    cache: Options | None = None  # answers that are kept (engine.cache.options)
     open: bool | None = None  # clients may name provider/model themselves; None: if there are no aliases and routes
     providers: dict[str, dict[str, Any]] = field(default_factory=dict)
     extra: str | None = None  # fields the client's dialect does not know: to the same dialect, or dropped; None: see extra_for
@@ -166,6 +168,8 @@ def config_of(given: Mapping[str, Any], folder: Path, environ: Mapping[str, str]
             fields["ledger"] = _ledger(value, folder, environ)
         elif name == "route_log":
             fields["route_log"] = str(folder / str(value))
+        elif name == "cache":
+            fields["cache"] = _cache(value, folder, environ)
         elif name == "providers":
             fields["providers"] = _providers(value, folder, environ)
         elif name == "catalog":
@@ -215,6 +219,23 @@ def _aliases(value: Any) -> dict[str, str]:
         if "*" in target and not str(name).endswith("*"):
             raise ConfigError(f"`{target}` has a `*`, its alias `{name}` has none at its end")
     return {str(name): target for name, target in value.items()}
+
+
+def _cache(value: Any, folder: Path, environ: Mapping[str, str]) -> Options | None:
+    """Where answers are kept. The URL of a store may hold a password, and its `secret` is one."""
+    told = dict(value) if isinstance(value, Mapping) else {"store": value} if isinstance(value, str) else value
+    if isinstance(told, dict):
+        store, secret = told.get("store"), told.get("secret")
+        if isinstance(store, str) and is_redis(store) and "@" in store:
+            raise ConfigError("a URL with a password is not written into llmkit.yaml: name {env: VARIABLE} or {file: PATH}")
+        text = _held(store, folder, environ) if isinstance(store, Mapping) else store
+        if isinstance(text, str):
+            told["store"] = text if text == "memory" else Secret(text) if is_redis(text) else folder / text
+        if secret is not None:
+            if not isinstance(secret, Mapping):
+                raise ConfigError("the `secret` of a cache is {env: VARIABLE} or {file: PATH}")
+            told["secret"] = Secret(_held(secret, folder, environ))
+    return Options.of(told)
 
 
 def _providers(value: Any, folder: Path, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:

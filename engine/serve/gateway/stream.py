@@ -11,6 +11,7 @@ from engine import errors
 from engine.call.json import dumps
 from engine.serve.encoder import Encoder
 from engine.serve.gateway.asked import Asked
+from engine.serve.gateway.keeping import aged
 from engine.serve.gateway.through import TOLD
 from engine.serve.gateway.wording import shown
 from engine.serve.reply import random_id, write_reply
@@ -33,12 +34,14 @@ async def answer_whole(client: AsyncClient, asked: Asked, begin: Begin, write: W
     _rename(response)
     body = dumps(write_reply(asked.served, response, asked.request, now=time.time(), report=asked.report))
     headers = {"content-type": "application/json", "content-length": str(len(body))}
-    await begin(200, {**headers, **warned([*asked.report.warnings, *response.warnings])})
+    await begin(200, {**headers, **aged(response), **warned([*asked.report.warnings, *response.warnings])})
     await write(body, False)
 
 
 def used(response: Response) -> int | None:
-    """Tokens that an answer came to, if its provider said so."""
+    """Tokens that an answer came to, if its provider said so; none where nobody was asked."""
+    if response.report.cache is not None and response.report.cache["hit"]:
+        return 0
     return (response.usage.input_tokens or 0) + (response.usage.output_tokens or 0) or None
 
 
@@ -56,13 +59,14 @@ async def answer_streamed(client: AsyncClient, asked: Asked, dialect: str | None
     encoder = Encoder(asked.served, asked.request, dialect=dialect, now=time.time(), report=asked.report, framing=asked.framing)
     begun = ended = False
     failed: errors.Error | None = None
+    whole: Response | None = None
 
     async def out(data: bytes, more: bool) -> None:
         nonlocal begun
         if not begun:
             begun = True
             headers = {"content-type": encoder.content_type, "cache-control": "no-cache", "x-accel-buffering": "no"}
-            await begin(200, {**headers, **warned(asked.report.warnings)})
+            await begin(200, {**headers, **aged(whole), **warned(asked.report.warnings)})
         await write(data, more)
 
     asked.fields[TOLD] = asked.report
@@ -72,6 +76,8 @@ async def answer_streamed(client: AsyncClient, asked: Asked, dialect: str | None
                 events = [event, *stream.arrived()]
                 if events[-1].kind == "error":
                     events.pop()  # the stream raises it next, complete and masked
+                if events and events[-1].kind == "end":
+                    whole = events[-1].response
                 data = encoder.feed(events)
                 if data and not ended:
                     ended = encoder.ended
