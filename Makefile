@@ -66,6 +66,10 @@ KILLS ?= 20
 batch-kills: $(VENV)/.test
 	$(BIN)/python tools/batch_kills.py --rows $(ROWS) --kills $(KILLS)
 
+# random failures of every way to sign: no run of a key in an error, a log line, an event, a span or a metric
+leaks: $(VENV)/.test
+	LLMKIT_LEAK_ROUNDS=10000 $(BIN)/python -m pytest -n0 tests/security/test_leaks.py -k fuzz
+
 # every property on all its random examples; `make test` tries a quarter of them
 properties: $(VENV)/.test
 	LLMKIT_ALL_EXAMPLES=1 $(BIN)/python -m pytest -n $(JOBS) tests/spec tests/expr tests/call
