@@ -22,7 +22,8 @@ __all__ = ["Batch", "Done", "Run", "answered", "failed"]
 SYNC = 1.0  # seconds between two moments at which the output is safe
 _TOLD = 0.5  # seconds between two words about the progress
 _END = object()
-_NOT_KEPT = ("raw", "report", "rate_limits", "parsed")
+#: of an answer; the rest of it is about the call
+_KEPT = ("id", "model", "provider", "created", "choices", "outputs", "usage", "cost", "warnings", "request_id", "completeness")
 
 
 class Done:
@@ -40,10 +41,8 @@ class Done:
 
 def answered(row: Row, response: Response) -> Done:
     """The outcome of a row that has an answer."""
-    cost = response.cost
-    said = {name: plain(v) for name in Response.__slots__ if name[0] != "_" and (v := getattr(response, name)) is not None}
-    kept = {name: value for name, value in said.items() if name not in _NOT_KEPT and value != []}
-    return Done(row.number, _line(row, kept, None), True, cost, response.usage)
+    kept = {name: plain(v) for name in _KEPT if (v := getattr(response, name)) is not None and v != []}
+    return Done(row.number, _line(row, kept, None), True, response.cost, response.usage)
 
 
 def failed(row: Row, error: Error) -> Done:
