@@ -10,6 +10,7 @@ from engine.client import Client
 from engine.errors import ConfigError
 
 BARE: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
+LONG: dict[str, Any] = {"messages": [{"role": "user", "content": f"hi {n}"} for n in range(9)], "max_tokens": 5}
 TOOL: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "minimum": 1.0}}}
 NAN = float("nan")
 
@@ -39,13 +40,13 @@ def chats() -> list[Any]:
 )  # fmt: skip
 def test_a_nan_is_refused_wherever_it_stands(chats: list[Any], fields: dict[str, Any]) -> None:
     for chat in chats:
-        for _ in range(2):  # also after the same request without it
-            chat.render(**{**BARE, "tools": [TOOL]})
+        for base in (BARE, LONG, LONG):  # short ones are searched, long ones proven; also after the same without it
+            chat.render(**{**base, "tools": [TOOL]})
             with pytest.raises(ConfigError):
-                chat.render(**{**BARE, **fields})
+                chat.render(**{**base, **fields})
 
 
 def test_the_proof_is_found_for_usual_requests(chats: list[Any]) -> None:
     for chat in chats:
-        assert "$finite" in chat.render(**BARE, temperature=0.2, tools=[TOOL]).context
-        assert "$finite" not in chat.render(**BARE, extra_body={"x": None}).context
+        assert "$finite" in chat.render(**LONG, temperature=0.2, tools=[TOOL]).context
+        assert "$finite" not in chat.render(**LONG, extra_body={"x": None}).context
