@@ -11,7 +11,8 @@ ours begin with `llmkit.`. Nothing of prompts and answers is in them without `co
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from engine.calling import Caller
     from engine.events import AttemptEnded, CallEnded, CallStarted, FirstEvent
 
-__all__ = ["SCHEMA", "instrument"]
+__all__ = ["SCHEMA", "continued", "instrument"]
 
 SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
 #: operations that the conventions call otherwise
@@ -93,6 +94,18 @@ def instrument(
         listeners.headers = None
 
     return stop
+
+
+@contextmanager
+def continued(headers: Mapping[str, str]) -> Iterator[None]:
+    """What is traced within belongs to the trace that the headers of an incoming request name, if they name one."""
+    from opentelemetry import context, propagate
+
+    token = context.attach(propagate.extract(headers))
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 class _Observer:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from engine import errors
@@ -68,9 +69,16 @@ class Gateway:
             rates=config.rates,
             budgets=config.spending() or None,
             ledger=config.ledger,
+            journal=config.journal,
             route_log=config.route_log,
             cache=config.cache,
         )
+        self._traced: Callable[[Mapping[str, str]], AbstractContextManager[None]] | None = None
+        if config.telemetry is not None:
+            from engine.telemetry import continued, instrument
+
+            instrument(self.client, **config.telemetry)
+            self._traced = continued
         self.when_ready: Callable[[], None] | None = None  # called once, when everything is compiled
         self._routes: Routes | None = None
         self._warming: asyncio.Task[None] | None = None
@@ -167,7 +175,11 @@ class Gateway:
                 raise Refused("overloaded", "this gateway is at its limit", retry_after=1)
             self.running += 1
             try:
-                await self._call(intake, place, receive, reply, tenant, proof)
+                if self._traced is None:
+                    await self._call(intake, place, receive, reply, tenant, proof)
+                else:
+                    with self._traced(intake.headers):
+                        await self._call(intake, place, receive, reply, tenant, proof)
             finally:
                 self.running -= 1
         except Gone:

@@ -49,7 +49,9 @@ class Config:
     rates: dict[str, Any] | None = None  # what may be asked of providers (engine.reliability.rates)
     budgets: list[Any] = field(default_factory=list)  # what may be spent (engine.ledger.budget)
     ledger: Any = None  # where budgets are kept (engine.ledger.opening); None: in memory
+    journal: str | None = None  # a file that gets a row for every call (engine.ledger.journal)
     route_log: str | None = None  # a file that gets a line for every routed call
+    telemetry: dict[str, bool] | None = None  # OpenTelemetry: content, propagate (engine.telemetry); None: off
     cache: Options | None = None  # answers that are kept (engine.cache.options)
     open: bool | None = None  # clients may name provider/model themselves; None: if there are no aliases and routes
     providers: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -166,8 +168,10 @@ def config_of(given: Mapping[str, Any], folder: Path, environ: Mapping[str, str]
             fields["budgets"] = list(budgets_of(value))
         elif name == "ledger":
             fields["ledger"] = _ledger(value, folder, environ)
-        elif name == "route_log":
-            fields["route_log"] = str(folder / str(value))
+        elif name in ("journal", "route_log"):
+            fields[name] = str(folder / str(value))
+        elif name == "telemetry":
+            fields["telemetry"] = _telemetry(value)
         elif name == "cache":
             fields["cache"] = _cache(value, folder, environ)
         elif name == "providers":
@@ -181,6 +185,7 @@ def config_of(given: Mapping[str, Any], folder: Path, environ: Mapping[str, str]
 
 _WORDS = {"extra": EXTRA, "errors": ERRORS}
 _SWITCHES = ("open", "fetch")
+_TOLD = ("content", "propagate")
 
 
 def _checked(name: str, value: Any) -> Any:
@@ -197,6 +202,15 @@ def _checked(name: str, value: Any) -> Any:
     elif name in ("attempts", "body", "messages", "concurrency") and value != int(value):
         raise ConfigError(f"`{name}` is a whole number, not {value!r}")
     return value
+
+
+def _telemetry(value: Any) -> dict[str, bool] | None:
+    """What engine.telemetry is told: nothing for true; None: off."""
+    if isinstance(value, bool):
+        return {} if value else None
+    if not isinstance(value, Mapping) or any(name not in _TOLD or not isinstance(on, bool) for name, on in value.items()):
+        raise ConfigError(f"`telemetry` is true, false or a mapping of {' and '.join(_TOLD)} to true or false")
+    return dict(value)
 
 
 def listen(value: Any) -> tuple[str, int]:
