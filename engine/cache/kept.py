@@ -45,7 +45,7 @@ class Cache:
             path = getattr(self.store, "path", None)
             secret = options.secret or (key_beside(path) if isinstance(path, Path) else None)
             if secret is None:
-                raise ConfigError("a store that others can write to needs a `secret`")
+                raise ConfigError("a cache that others can write to, as in a Redis, needs a `secret`, the same in every process")
             self._seal = Seal(secret)
 
     def around(self, call: Call, flow: Flow, stream: bool, account: Account) -> Flow:

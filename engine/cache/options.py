@@ -13,7 +13,7 @@ from engine.errors import ConfigError
 from engine.secret import Secret
 from engine.vocabulary import OPERATIONS
 
-__all__ = ["DEFAULT", "Options", "Wish", "folder", "opened"]
+__all__ = ["DEFAULT", "Options", "Wish", "folder", "opened", "place"]
 
 TTL = 3600.0
 #: operations whose answer is all in the reply, and as good an hour later: no pictures (their addresses expire), no searches
@@ -141,14 +141,23 @@ def opened(options: Options, clock: Any) -> Any:
     if given is not None and is_redis(given):
         from engine.cache.redis import RedisStore
 
-        if options.secret is None:
-            raise ConfigError("a cache in a Redis needs a `secret`, the same in every process: it marks what they wrote")
         return RedisStore(given, clock)
-    if given is not None and not isinstance(given, (str, Path)):
+    path = place(options)
+    if path is None:
         return given
     from engine.cache.sqlite import SqliteStore
 
-    return SqliteStore(folder() / "answers.sqlite" if given is None else given, options.entries, options.bytes, clock)
+    return SqliteStore(path, options.entries, options.bytes, clock)
+
+
+def place(options: Options) -> Path | None:
+    """The file answers are kept in, of options that mean one."""
+    from engine.reliability.link import is_redis
+
+    given = options.store
+    if given is None:
+        return folder() / "answers.sqlite"
+    return Path(given) if isinstance(given, (str, Path)) and given != "memory" and not is_redis(given) else None
 
 
 def _store(given: Any) -> Any:

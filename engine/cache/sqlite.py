@@ -18,6 +18,7 @@ T = TypeVar("T")
 ENTRIES = 100_000
 BYTES = 256 << 20
 BUSY = 0.25  # seconds to wait for another process: what takes longer is a miss
+OPENING = 2.0  # the same until the file is there
 SWEEP = 64  # entries written between two looks at how many there are
 OURS = 0x4C4C4D43  # the application_id of our files
 _TABLES = """
@@ -150,15 +151,26 @@ class SqliteStore:
                 self._db = None
 
     def _open(self) -> sqlite3.Connection:
+        """A connection. While several processes make the file at once, SQLite itself does not wait for them."""
+        ends = time.monotonic() + OPENING
+        while True:
+            try:
+                return self._connected()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() >= ends:
+                    raise
+                time.sleep(0.01)
+
+    def _connected(self) -> sqlite3.Connection:
         db = sqlite3.connect(str(self.path), timeout=BUSY, isolation_level=None, check_same_thread=False)
         try:
             known = db.execute("PRAGMA application_id").fetchone()[0]
             if known != OURS and db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
                 raise sqlite3.NotSupportedError("it is a database of something else")
-            db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
-            db.execute(f"PRAGMA application_id={OURS}")
-            db.executescript(_TABLES)
+            if known != OURS:
+                db.execute("PRAGMA journal_mode=WAL")
+                db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id={OURS}; COMMIT")
         except BaseException:
             db.close()
             raise

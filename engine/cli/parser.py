@@ -230,6 +230,13 @@ def parser() -> argparse.ArgumentParser:
     stats.add_argument("--png", metavar="FILE", help="draw a picture too (extra [plot])")
     stats.add_argument("--json", action="store_true")
 
+    cache = command("cache", "cache.cache", "show how much is kept of answers, or forget it")
+    cache.add_argument("action", choices=["stats", "clear"])
+    cache.add_argument("--store", metavar="FILE|URL", help="SQLite file or Redis; default: the file in your cache folder")
+    cache.add_argument("--config", metavar="FILE", help="llmkit.yaml with `cache`")
+    cache.add_argument("--tenant", metavar="NAME", help="of clear: only what this tenant was told")
+    cache.add_argument("--json", action="store_true")
+
     demo = command("demo", "demo.demo", "hold one conversation over eight wire formats; no key needed")
     demo.add_argument("models", nargs="*", metavar="MODEL", help="provider/model to hold it with for real, instead of stand-ins")
     demo.add_argument("--json", action="store_true")
