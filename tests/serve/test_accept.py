@@ -50,6 +50,17 @@ def test_several_constants_may_stand_for_one() -> None:
     assert read(template, {"role": "user", "x": "m"}) is None
 
 
+def test_a_text_that_is_put_together_is_taken_apart() -> None:
+    template = "{text: \"{{ (('<t>' ~ prefill ~ '</t>' if prefill else '') ~ (system or '')) or '' }}\"}"
+    assert read(template, {"text": "<t>a\nb</t>c </t>"}) == (None, {"prefill": "a\nb", "system": "c </t>"})
+    assert read(template, {"text": "<t>a</t>"}) == (None, {"prefill": "a"})
+    assert read(template, {"text": "no mark, <t>x"}) == (None, {"system": "no mark, <t>x"})
+    assert read(template, {"text": ""}) == (None, {})
+    long = "<t>" + "x" * 300_000
+    assert read(template, {"text": long}) == (None, {"system": long})
+    assert read("{text: \"{{ model ~ '-' ~ system }}\"}", {"text": "a-b-c"}) == (None, {"model": "a", "system": "b-c"})
+
+
 def test_unknown_keys_are_left_over() -> None:
     assert read('{model: "{{ model }}"}', {"model": "m", "new": {"a": 1}, "old": None}) == ({"new": {"a": 1}}, {"model": "m"})
 

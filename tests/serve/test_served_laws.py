@@ -35,6 +35,12 @@ def test_a_provider_that_patches_a_dialect_is_under_the_laws_too() -> None:
     assert proof.subjects == 2
 
 
+def test_thinking_that_stands_in_the_text_between_marks_is_read_from_there() -> None:
+    proof = prove(CATALOG, [("providers", "minimax")], count=60, seed=3, laws=["L1", "L4"])
+    assert not proof.problems, "\n".join(map(str, proof.problems))
+    assert proof.checks > 100
+
+
 def test_the_same_seed_tries_the_same() -> None:
     seen: list[list[Any]] = []
     for seed in (5, 5, 6):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.expr.backward.bindings import MATCHED, Bindings, Match, Path, Pattern, bind
+from engine.expr.backward.bindings import MATCHED, Bindings, Match, Matcher, Path, Pattern, bind
 from engine.expr.backward.combine import NOTHING, either, only, say, through
 from engine.expr.backward.filters import SAME, UNDO
 from engine.expr.backward.names import PART_LISTS, VIEWS, Scope, Tree, free, kind_of, path_of, within, words_of
@@ -17,6 +17,7 @@ from engine.spec.node import Node
 
 MAX_TEXT = 8192  # characters a text with holes is matched against (SERVE.md 12)
 _ANYTHING = 1000
+_LINEAR = 2  # holes of which the last goes to the end: a longer text costs no more than its length
 
 
 class Expressions(Tables):
@@ -98,8 +99,51 @@ class Expressions(Tables):
             "get": self.field_of_item,
             "call": self.call,
             "+": self.joined_parts,
+            "join": self.joined_text,
         }.get(kind)
         return method(tree, scope) if method is not None else None
+
+    def joined_text(self, tree: Tree, scope: Scope) -> Pattern | None:
+        """`a ~ b`: text with holes too, of which some may be missing (`'<' ~ a ~ '>' if a else ''`)."""
+        readers: list[Matcher] = []
+        expression = self.text_of(tree, scope, readers)
+        if expression is None or not readers:
+            return None
+        self.transforms += 1
+        self.splits += 1
+        pattern = re.compile(expression + r"\Z", re.DOTALL)
+        longest = MAX_TEXT if len(readers) > _LINEAR else None
+
+        def match(value: Any, bindings: Bindings) -> Match | None:
+            if value.__class__ is not str or not value or (longest is not None and len(value) > longest):
+                return None
+            fits = pattern.match(value)
+            if fits is None:
+                return None
+            for piece, reader in zip(fits.groups(), readers, strict=True):
+                if piece and reader(piece, bindings) is None:
+                    return None
+            return MATCHED
+
+        return Pattern(match, deep=True)
+
+    def text_of(self, tree: Tree, scope: Scope, readers: list[Matcher]) -> str | None:
+        """The regular expression of a text put together, of which each group has a reader; None if a piece has no inverse."""
+        kind = tree[0]
+        if kind == "const":
+            return "" if tree[1] is None else re.escape(str(tree[1]))
+        if kind == "join":
+            found = [self.text_of(piece, scope, readers) for piece in tree[1]]
+            return "".join(piece or "" for piece in found) if None not in found else None
+        if kind == "if" and (tree[3] is None or tree[3] in (["const", ""], ["const", None])):
+            inner = self.text_of(tree[2], scope, readers)
+            return f"(?:{inner})?" if inner is not None else None
+        optional = kind == "or" and tree[2] == ["const", ""]
+        path = path_of(tree[1] if optional else tree)
+        if path is None or path[0] == "tables":
+            return None
+        readers.append(self.path(path, scope).match)
+        return "(.*?)" if optional else "(.+?)"
 
     def path(self, path: Path, scope: Scope) -> Pattern:
         """A name: binds what it is given, if that is of its kind."""

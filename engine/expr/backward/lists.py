@@ -113,12 +113,12 @@ class Lists(Expressions):
         return self._loop(found_loops)
 
     def _loop(self, loops: Sequence[Loop]) -> Pattern | None:
-        before = self.transforms
+        before, splits = self.transforms, self.splits
         alternatives = self.loop_alternatives(loops)
         if not alternatives:
             return None
         plain = loops[0].into in (("messages",), ("turns",))
-        items = self.reader(alternatives, loops[0].into, self.transforms > before and not plain)
+        items = self.reader(alternatives, loops[0].into, self.splits > splits or (self.transforms > before and not plain))
         into = loops[0].into
         message = into in (("messages",), ("turns",))
 

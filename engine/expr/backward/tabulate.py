@@ -27,6 +27,7 @@ class Tables:
         self.forward = Forward(self.names, tables)
         self.literals: set[str] = set()  # every text that some pattern knows
         self.transforms = 0  # patterns that look into a text
+        self.splits = 0  # those of them that take a text apart
         self._tabulated: dict[str, Pattern | None] = {}
 
     def known(self, value: Any) -> Pattern:
