@@ -28,11 +28,12 @@ def text_tokens(text: str) -> float:
 
 
 def input_tokens(context: Mapping[str, Any]) -> int:
-    """Tokens of a canonical request (engine.call.normalize): its texts, tools and media."""
+    """Tokens of a canonical request, before or after engine.call.normalize: its texts, tools and media."""
     total = 0.0
     messages = context.get("messages") or ()
     for message in messages:
-        total += _MESSAGE + sum(_part(part) for part in message.get("parts") or ())
+        said = message.get("parts") or message.get("content") or ()
+        total += _MESSAGE + (text_tokens(said) if isinstance(said, str) else sum(map(_part, said)))
     system = any(message.get("role") == "system" for message in messages)
     for name in _WORDS:
         if name in context and not (name == "system" and system):
@@ -62,33 +63,54 @@ def _anything(value: Any, depth: int = 32) -> float:
     return 1.0
 
 
-def ceiling(context: Mapping[str, Any], facts: Mapping[str, Any] | None) -> Usage:
+def ceiling(context: Mapping[str, Any], facts: Mapping[str, Any] | None, likely: bool = False) -> Usage:
     """The most a canonical request can use: what a budget sets aside before it is sent.
 
-    A token is at least one byte of text, so a text's bytes are the most it can be; media are taken at three times the estimate.
-    The output is as long as was allowed, else as the model's facts allow, else ALL_OUTPUT.
+    A token is at least one byte of text, so a text's bytes are the most it can be; media are taken at many times the estimate.
+    Providers put more before a model than they were sent: their own instructions, those for tools, what their tools find. With
+    tools of their own, or a file whose pages nobody has counted, that is as much as the model's window holds; no request is longer
+    than that. `likely`: LIKELY times the estimate, and what providers usually add. The output is as long as was allowed, else as
+    the model's facts allow, else ALL_OUTPUT. tests/accounting/test_ceiling.py compares it with recorded answers.
     """
     from engine.types import Usage
 
+    facts = facts or {}
     estimated = input_tokens(context)
     parts = [part for message in context.get("messages") or () for part in message.get("parts") or ()]
     text = _bytes([parts, *(context[name] for name in _WORDS if name in context)])
-    media = sum(_part(part) for part in parts if part.get("type") in _MEDIA)
+    media = sum(_IMAGE_AT_MOST if part["type"] == "image" else _FILE for part in parts if part.get("type") in _MEDIA)
+    added = _ADDED[likely] + (_FOR_TOOLS[likely] if context.get("tools") or context.get("response_format") else 0)
+    tools = context.get("tools") or ()
+    outside = bool(context.get("server_tools")) or any(isinstance(t, Mapping) and t.get("type") == "native" for t in tools)
+    window = facts.get("context") or facts.get("max_input") or 0
     most = context.get("max_tokens") or context.get("max_completion_tokens")
     if not isinstance(most, int) or isinstance(most, bool) or most <= 0:
-        most = (facts or {}).get("max_output") or ALL_OUTPUT
+        most = facts.get("max_output") or ALL_OUTPUT
     choices = context.get("n")
     count = choices if isinstance(choices, int) and not isinstance(choices, bool) and choices > 0 else 1
+    bound = max(estimated, text + media) + added
+    if likely:
+        bound = min(bound, round(LIKELY * estimated) + added) + (_FOUND if outside else 0)
+    elif outside or any(part.get("type") in _FILES for part in parts):
+        bound = max(bound, window or ALL_INPUT)
     return Usage(
-        input_tokens=max(estimated, text + round(3 * media)),
+        input_tokens=min(bound, window) if window else bound,
         output_tokens=most * count,
         images=count,
         characters=text,
-        searches=1,
+        searches=_SEARCHES if outside else 1,
     )
 
 
-_MEDIA = ("image", "audio", "video", "document")
+_FILES = ("audio", "video", "document")
+_MEDIA = ("image", *_FILES)
+_IMAGE_AT_MOST = 15_000  # tokens of a picture: some models count 14,000
+LIKELY = 1.5  # times the estimate
+_ADDED = (768, 128)  # tokens before any request, at most and likely: hidden instructions, the template of a conversation
+_FOR_TOOLS = (2048, 768)  # tokens before a request with tools or a schema, besides theirs
+_FOUND = 30_000  # tokens that a provider's tools usually find
+_SEARCHES = 10
+ALL_INPUT = 200_000  # tokens of the window of a model that nobody knows
 ALL_OUTPUT = 32_768  # tokens of an answer that nothing limits
 _DATA = frozenset(("data", "url"))  # media count as such
 
@@ -100,7 +122,8 @@ def _bytes(value: Any, depth: int = 32) -> int:
     if not depth or value is None:
         return 0
     if isinstance(value, Mapping):
-        return sum(4 + len(str(k)) + _bytes(v, depth - 1) for k, v in value.items() if k not in _DATA)
+        apart = _DATA if value.get("type") in _MEDIA else ()
+        return sum(4 + len(str(k)) + _bytes(v, depth - 1) for k, v in value.items() if k not in apart)
     if isinstance(value, (list, tuple)):
         return sum(8 + _bytes(v, depth - 1) for v in value)
     return 8

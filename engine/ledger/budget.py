@@ -5,6 +5,7 @@ Client(budgets=[{"usd": 50, "per": "day"}, {"usd": 5, "per": "month", "tag": "te
 
 from __future__ import annotations
 
+import calendar
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -15,7 +16,7 @@ from typing import Any
 from engine.accounting.price import EXACT, amount
 from engine.errors import ConfigError
 
-__all__ = ["NANO", "Budget", "Spender", "budgets_of", "nano", "usd"]
+__all__ = ["NANO", "Budget", "Spender", "budgets_of", "ends_in", "nano", "usd"]
 
 NANO = Decimal("1e-9")  # money is counted in whole billionths of a dollar
 PERIODS = ("hour", "day", "week", "month", "total")
@@ -38,7 +39,8 @@ class Budget:
     """At most `usd` per `per` (hour, day, week, month or total, by UTC) for the calls that fit all of the other fields.
 
     `tag`, `route`, `tenant`, `provider` and `model` may be globs; one that ends in `*` has a budget of its own for each value.
-    A call whose price is not known is refused, or with `unpriced: allow` not counted.
+    A call whose price is not known is refused, or with `unpriced: allow` not counted. `reserve` is what is set aside for its input
+    before it is sent: `most`, a token for every byte, which no text exceeds, or `likely`, half as much again as is estimated.
     """
 
     usd: Decimal
@@ -49,6 +51,7 @@ class Budget:
     provider: str | None = None
     model: str | None = None
     unpriced: str = "refuse"
+    reserve: str = "most"
 
     @classmethod
     def of(cls, given: Any) -> Budget:
@@ -70,6 +73,8 @@ class Budget:
             raise ConfigError(f"`per` of a budget is one of {', '.join(PERIODS)}")
         if made.unpriced not in ("refuse", "allow"):
             raise ConfigError("`unpriced` of a budget is refuse or allow")
+        if made.reserve not in ("most", "likely"):
+            raise ConfigError("`reserve` of a budget is most or likely")
         return made
 
     @property
@@ -99,6 +104,17 @@ class Budget:
         for words in told:
             names = [f"{name};{word}" if name else word for name in names for word in words]
         return names
+
+
+def ends_in(per: str, at: float) -> float | None:
+    """Seconds until the period that a time (epoch seconds) lies in is over; None for `total`."""
+    if per == "total":
+        return None
+    if per == "month":
+        year, month = time.gmtime(at)[:2]
+        return calendar.timegm((year + month // 12, month % 12 + 1, 1, 0, 0, 0)) - at
+    length = {"hour": 3600, "day": 86400, "week": 604800}[per]
+    return length - (at + (3 * 86400 if per == "week" else 0)) % length
 
 
 def budgets_of(given: Any) -> tuple[Budget, ...]:

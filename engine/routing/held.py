@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from engine.accounting.estimate import ceiling, input_tokens
 from engine.call.step import Flow
 from engine.errors import LocalLimitError
-from engine.ledger.budget import Spender, nano, usd
+from engine.ledger.budget import Spender, ends_in, nano, usd
 from engine.reliability.limiter import Ticket
 from engine.routing.decide import USUAL_OUTPUT
 from engine.routing.steps import Turn, Work
@@ -60,7 +60,7 @@ def booking(reserved: Reserved, response: Response) -> Flow:
 class Reserved:
     """Money set aside for one call."""
 
-    __slots__ = ("_done", "_gate", "_id", "amount", "call", "charges", "doubt")
+    __slots__ = ("_done", "_gate", "_id", "amount", "call", "charges", "doubt", "ends")
 
     def __init__(self, gate: Gate, call: Call, account: Account) -> None:
         operation = call.operation
@@ -72,12 +72,14 @@ class Reserved:
         spender = Spender(operation.provider, operation.model, operation.name, account.route, account.tenant, account.tags)
         at = call.clock.time()
         fitting = [(budget, list(budget.counters(spender, at))) for budget in gate.budgets]
+        self.ends = {name: ends_in(budget.per, at) for budget, names in fitting for name in names}
         self.charges = [(name, budget.limit) for budget, names in fitting for name in names]
         if not self.charges:
             return
         context = call.context or {}
         terms = {"tier": context.get("service_tier")}
-        most = gate.bill(operation, ceiling(context, operation.model_info), **terms)
+        likely = all(budget.reserve == "likely" for budget, names in fitting if names)
+        most = gate.bill(operation, ceiling(context, operation.model_info, likely), **terms)
         if most.cost is None:
             if any(names and budget.unpriced == "refuse" for budget, names in fitting):
                 raise LocalLimitError(f"a budget holds for this call, and what it costs is not known: {most.note}")
@@ -103,6 +105,7 @@ class Reserved:
             raise LocalLimitError(
                 f"the budget {name} has {usd(max(0, left))} USD left, and this call may cost {usd(self.amount)} USD",
                 code="budget",
+                retry_after=self.ends[name],
             )
 
     def actual(self, cost: Decimal | None) -> int:
