@@ -177,6 +177,7 @@ class _Observer:
             "gen_ai.response.finish_reasons": list(event.finish_reasons) or None,
             "llmkit.request_id": event.request_id,
             "llmkit.cost.usd": float(event.cost) if event.cost is not None else None,
+            "llmkit.cached": event.cached or None,
             "http.response.status_code": event.status,
         }
         shown.update({name: value for name, value in told.items() if value is not None})
