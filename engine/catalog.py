@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import ConfigError, NotFoundError, SpecError, UnsupportedError
 from engine.files import BUILTIN, Entry, Files, Remote, remote
 from engine.ownership import Ownership
-from engine.plan import OperationPlan, ProviderPlan, Served
+from engine.plan import OperationPlan, ProviderPlan, Served, Webhooks
 from engine.spec.node import Mark, Node
 from engine.spec.problem import Problem, Problems, nearest
 from engine.vocabulary import MODELLESS
@@ -37,6 +37,7 @@ class Catalog:
         self._lock = self.files.lock
         self._bases: dict[str, Node] = {}  # with `extends` resolved; kept, because patches are told apart by identity
         self._plans: dict[str, ProviderPlan] = {}
+        self._webhooks: dict[str, Webhooks] = {}
         self._operations: dict[tuple[Any, ...], OperationPlan] = {}
         self._warnings: dict[tuple[Any, ...], tuple[Problem, ...]] = {}
         self._served: dict[tuple[str, str | None], Served] = {}
@@ -101,6 +102,23 @@ class Catalog:
                 if problems.errors:
                     raise SpecError(problems.sorted(), provider=provider)
                 self._plans[provider] = found
+            return found
+
+    def webhooks(self, provider: str, problems: Problems | None = None) -> Webhooks:
+        """How a provider's webhooks are verified. UnsupportedError if his file does not say; with `problems` errors go there."""
+        from engine.spec.compile.webhooks import compile_webhooks
+
+        provider = self.resolve(provider)
+        with self._lock:
+            found = self._webhooks.get(provider)
+            if found is None:
+                told = problems if problems is not None else Problems()
+                found = compile_webhooks(self.plan(provider), self.tree(provider), told)
+                if found is None and told.errors and problems is None:
+                    raise SpecError(told.sorted(), provider=provider)
+                if found is None:
+                    raise UnsupportedError(f"the file of {provider} does not say how its webhooks are verified", provider=provider)
+                self._webhooks[provider] = found
             return found
 
     def resolve(self, name: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from engine.catalog import Catalog
 from engine.errors import Error, SpecError
 from engine.examples import Case, Outcomes, Result, cases
+from engine.examples.webhooks import check_webhooks
 from engine.kept import Kept
 from engine.plan import OperationPlan
 from engine.spec.compile.evidence import unproven
@@ -215,6 +216,7 @@ class _File:
             return
         base = self.catalog.tree(self.id)
         self._compile(node, base, top)
+        self.findings.examples += check_webhooks(self.catalog, self.id, self.problems, self.outcomes is not None)
         meaning = Problems()
         check_provider(self.catalog, self.id, node, meaning)
         blame(meaning, 0, top)

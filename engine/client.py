@@ -19,7 +19,7 @@ from engine.streams import AsyncStream, Stream
 from engine.vocabulary import OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Coroutine, Mapping, Sequence
     from types import TracebackType
 
     from engine.batch.face import AsyncBatchFace, BatchFace
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from engine.realtime.face import AsyncSessionFace, SessionFace
     from engine.routing.probing import Pulse
     from engine.types import HttpRequest, Response
+    from engine.webhooks import Delivery
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -120,21 +121,16 @@ class Client(Caller):
         Lists a provider's models where it can, which costs nothing; with `call`, and on this machine, asks for some tokens.
         Opens connections and makes local servers load their models, so it also warms up. Raises ConfigError only.
         """
-        from concurrent.futures import ThreadPoolExecutor
+        from engine.routing.probing import ask
 
-        from engine.routing.probing import Probe, probes, pulse
+        return ask(self, models, call)
 
-        def one(probe: Probe) -> Pulse:
-            began, error = self._clock.monotonic(), None
-            try:
-                self.call(probe.operation, probe.model, **probe.fields)
-            except Error as caught:
-                error = caught
-            return pulse(probe, self._clock.monotonic() - began, error)
+    def webhook(self, provider: str, headers: Any, body: bytes | str, *, secret: str | Sequence[str] | None = None) -> Delivery:
+        """A webhook of a provider: its headers and raw body, verified (engine.webhooks). `secret` is the endpoint's, in place of
+        the setting. AuthenticationError for what is not the provider's, or not of now."""
+        from engine.webhooks import receive
 
-        found = probes(self, models, call)
-        with ThreadPoolExecutor(max(1, min(8, len(found)))) as pool:
-            return list(pool.map(one, found))
+        return receive(self, provider, headers, body, secret)
 
     def close(self) -> None:
         """Close all connections. The client can be used again; it then opens new ones."""
@@ -285,19 +281,17 @@ class AsyncClient(Caller):
 
     async def check(self, *models: Any, call: bool = False) -> list[Pulse]:
         """Ask targets whether they are there."""
-        import asyncio
+        from engine.routing.probing import ask_async
 
-        from engine.routing.probing import Probe, probes, pulse
+        return await ask_async(self, models, call)
 
-        async def one(probe: Probe) -> Pulse:
-            began, error = self._clock.monotonic(), None
-            try:
-                await self.call(probe.operation, probe.model, **probe.fields)
-            except Error as caught:
-                error = caught
-            return pulse(probe, self._clock.monotonic() - began, error)
+    async def webhook(
+        self, provider: str, headers: Any, body: bytes | str, *, secret: str | Sequence[str] | None = None
+    ) -> Delivery:
+        """A webhook of a provider: its headers and raw body, verified."""
+        from engine.webhooks import receive_async
 
-        return list(await asyncio.gather(*(one(probe) for probe in probes(self, models, call))))
+        return await receive_async(self, provider, headers, body, secret)
 
     async def close(self) -> None:
         """Close all connections. The client can be used again; it then opens new ones."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.calling import Caller
     from engine.client import AsyncClient, Client
     from engine.types import Response
+    from engine.webhooks import Delivery
 
 __all__ = ["AsyncJob", "Job", "begin"]
 
@@ -212,8 +213,15 @@ class _Handle:
         yield from begun(self._call, self.record)
         self._call.request = None
 
-    def _finishing(self, watch: Callable[[dict[str, Any]], None] | None, out: Any) -> Flow:
+    def _finishing(self, watch: Callable[[dict[str, Any]], None] | None, out: Any, delivery: Delivery | None) -> Flow:
         from engine.call.job import finished
+
+        if delivery is not None:
+            if delivery.job_id is not None and delivery.job_id != self.id:
+                raise ConfigError(f"the delivery is about the job {delivery.job_id}, not about {self.id}")
+            if delivery.poll is not None:
+                self.record["last"] = delivery.poll
+            self._call.result = delivery.result
 
         if watch is not None:
             self._call.told = watch
@@ -264,13 +272,15 @@ class Job(_Handle):
         """Ask once; the provider's word for how far it is. Raises the job's own error if it failed."""
         return self._drive(self._polling())  # type: ignore[no-any-return]
 
-    def wait(self, *, progress: Callable[[dict[str, Any]], None] | None = None, out: Any = None) -> Response:
+    def wait(
+        self, *, progress: Callable[[dict[str, Any]], None] | None = None, out: Any = None, delivery: Delivery | None = None
+    ) -> Response:
         """Follow the job to its end: the Response. `progress` is called with the record whenever it has changed; `out` is the path
-        that what it made is written to.
+        that what it made is written to; what a verified webhook (`client.webhook`) says of the job is not asked for.
 
         Raises the job's error, or DeadlineError when the time given to the job is over; it then goes on where it runs.
         """
-        return self._drive(self._finishing(progress, out))  # type: ignore[no-any-return]
+        return self._drive(self._finishing(progress, out, delivery))  # type: ignore[no-any-return]
 
     def cancel(self) -> None:
         """Ask the provider to stop. UnsupportedError where it has no way to."""
@@ -296,9 +306,11 @@ class AsyncJob(_Handle):
         """Ask once; the provider's word for how far it is."""
         return await self._drive(self._polling())  # type: ignore[no-any-return]
 
-    async def wait(self, *, progress: Callable[[dict[str, Any]], None] | None = None, out: Any = None) -> Response:
+    async def wait(
+        self, *, progress: Callable[[dict[str, Any]], None] | None = None, out: Any = None, delivery: Delivery | None = None
+    ) -> Response:
         """Follow the job to its end: the Response."""
-        return await self._drive(self._finishing(progress, out))  # type: ignore[no-any-return]
+        return await self._drive(self._finishing(progress, out, delivery))  # type: ignore[no-any-return]
 
     async def cancel(self) -> None:
         """Ask the provider to stop."""

@@ -162,6 +162,32 @@ class Realtime(_Frozen):
 
 
 @frozen
+class Webhooks(_Frozen):
+    """How a provider's webhooks are known to be his, and what they say (SPEC_LANGUAGE 7.3).
+
+    Templates see `headers` (lower-case names), `body` (the raw text) and the secrets; queries see the body. `scheme`: hmac (its
+    `key` is text, or the base64 or hex of the key: `key_as`), ed25519 (the provider's public `keys`), equals (`key` itself).
+    """
+
+    received: Template  # -> the signature that came, or several of which one has to be right
+    scheme: str
+    key: Template | None = None
+    key_as: str = "text"  # text base64 hex
+    signed: Template | None = None  # the text that is signed
+    written: str = "hex"  # hex base64: how the signature is written
+    prefix: str = ""  # of a signature
+    keys: Call | None = None  # gives the public keys: base64url texts, as in a key set's `x`
+    time: Template | None = None  # Unix seconds at which it was signed
+    tolerance: float = 300.0  # seconds it may be old, or ahead
+    id: Template | None = None  # the same when a delivery is repeated
+    job: Query | None = None  # the provider's id of the job it is about
+    event: Query | None = None
+    poll: Query | None = None  # what `job.poll` would answer
+    result: Query | None = None  # what the last call of `job.result` would answer
+    reads: tuple[str, ...] = ()  # secrets
+
+
+@frozen
 class OperationPlan(_Frozen):
     """One operation of one provider with one combination of model patches, compiled."""
 

@@ -55,13 +55,14 @@ class Keeper(Protocol):
 class JobCall(Call):
     """A call that submits a job; `again` begins the attempts of each further exchange, which may be sent twice."""
 
-    __slots__ = ("again", "keeper", "told")
+    __slots__ = ("again", "keeper", "result", "told")
 
     def __init__(self, *given: Any, again: Callable[[], Attempts], told: Callable[[dict[str, Any]], None], **named: Any) -> None:
         super().__init__(*given, **named)
         self.again = again
         self.told = told  # what watches the job: called with the record whenever it has changed
         self.keeper: Keeper | None = None
+        self.result: Any = None  # the document of a result that came by itself (engine.webhooks): nothing is asked for it
 
     def noted(self, job: dict[str, Any]) -> None:
         """The record has changed, and is kept."""
@@ -160,7 +161,8 @@ def finished(call: JobCall, job: dict[str, Any]) -> Flow:
     steps = course(call.operation, call.context or {}, job, call.heard, call.clock.random, call.noted)
     given: Any = None
     headers: dict[str, str] = {}
-    while True:
+    documents: list[Any] = [call.result]
+    while call.result is None:
         try:
             step = steps.send(given)
         except StopIteration as done:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from engine.routing.run import Run
     from engine.types import Usage
     from engine.watching import Listeners, Watch
+    from engine.webhooks import Seen
 
 __all__ = ["RoutingDesk"]
 
@@ -41,6 +42,7 @@ class RoutingDesk(Desk):
     journal: Journal | None = None  #: the rows of calls, where they are kept
     _cache: Cache | None = None
     _jobs: Any = None
+    seen: Seen | None = None  #: webhooks that were here
     if TYPE_CHECKING:
         _clock: Clock
         _changes: dict[str, Any]

@@ -13,7 +13,7 @@ from engine.types import _Plain
 if TYPE_CHECKING:
     from engine.routing.desk import RoutingDesk
 
-__all__ = ["Probe", "Pulse", "probes", "pulse"]
+__all__ = ["Probe", "Pulse", "ask", "ask_async", "probes", "pulse"]
 
 SECONDS = 20.0  # a probe may take
 TOKENS = 16  # some models write no fewer
@@ -56,6 +56,38 @@ def pulse(probe: Probe, seconds: float, error: Error | None) -> Pulse:
     if error is None:
         return Pulse(probe.target, "ok", round(seconds, 3), probe.operation)
     return Pulse(probe.target, error.kind, round(seconds, 3), probe.operation, error.message, error.retry_after)
+
+
+def ask(client: Any, models: Iterable[Any], call: bool) -> list[Pulse]:
+    """What the probes of a blocking client come to, eight at a time."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def one(probe: Probe) -> Pulse:
+        began, error = client._clock.monotonic(), None
+        try:
+            client.call(probe.operation, probe.model, **probe.fields)
+        except Error as caught:
+            error = caught
+        return pulse(probe, client._clock.monotonic() - began, error)
+
+    found = probes(client, models, call)
+    with ThreadPoolExecutor(max(1, min(8, len(found)))) as pool:
+        return list(pool.map(one, found))
+
+
+async def ask_async(client: Any, models: Iterable[Any], call: bool) -> list[Pulse]:
+    """What the probes of an async client come to, all at once."""
+    import asyncio
+
+    async def one(probe: Probe) -> Pulse:
+        began, error = client._clock.monotonic(), None
+        try:
+            await client.call(probe.operation, probe.model, **probe.fields)
+        except Error as caught:
+            error = caught
+        return pulse(probe, client._clock.monotonic() - began, error)
+
+    return list(await asyncio.gather(*(one(probe) for probe in probes(client, models, call))))
 
 
 def _probe(desk: RoutingDesk, name: str, call: bool) -> Probe:

@@ -1,6 +1,6 @@
-"""A declared secret is read by no `auth`.
+"""A declared secret is read by no `auth` and no `webhooks`.
 
-Either a credential is missing where it should be sent, or the declaration is left over. Secrets can be read in `auth`
+Either a credential is missing where it should be sent, or the declaration is left over. Secrets can be read there
 only (SPEC_LANGUAGE 2.2).
 """
 
@@ -14,7 +14,7 @@ from engine.spec.rules import Spec, leaves
 
 
 def check(spec: Spec, problems: Problems) -> None:
-    tables = [spec.tree.get("auth"), spec.tree.get("variables")]
+    tables = [spec.tree.get("auth"), spec.tree.get("variables"), spec.tree.get("webhooks")]
     tables += [node.get("auth") for node in spec.operations.values()]
     for patches in ("variants", "models"):
         for _, patch in (spec.tree.get(patches) or Node({})).items():
