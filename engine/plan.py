@@ -149,9 +149,9 @@ class Job(_Frozen):
 class Realtime(_Frozen):
     """A session over a socket (SPEC_LANGUAGE 7.4). The operation's call is the handshake, its body the first message."""
 
-    send: dict[str, tuple[Template, ...]] = field(default_factory=dict)  # client event -> messages; `open` without its first
+    send: dict[str, tuple[Template, ...]] = field(default_factory=dict)  # client event but `open` -> messages
     map: Map | None = None
-    ready: bool = False  # nothing is sent behind the first message before the server has told of the session
+    gives: frozenset[str] = frozenset()  # kinds of outputs; with `session`, nothing follows the first message before it was told
     binary: str = "audio"  # what a binary message of the server is: audio json
     keepalive_every: float | None = None  # seconds
     subprotocols: tuple[str, ...] = ()

@@ -63,7 +63,7 @@ PARAMS: dict[str, list[str]] = {
     "realtime": "voice audio_format sample_rate temperature max_tokens language speed modalities transcription".split(),
 }
 #: client events of a session (SPEC_LANGUAGE 7.4), each a message of the spec's `send`
-CLIENT_EVENTS = "open audio commit text tool_result respond interrupt keepalive close".split()
+CLIENT_EVENTS = "open history audio commit text tool_result respond interrupt pong keepalive close".split()
 
 
 class Shape:
@@ -223,7 +223,7 @@ OUTPUTS: dict[str, tuple[tuple[str, ...], str | None]] = {
         ("model", "id name context max_output created owner", "id"),
         ("page", "text index images url title", None),
         ("batch_item", "id response error", None),
-        ("transcript", "text full final role start end speaker confidence", "text"),
+        ("transcript", "text full tail final role start end speaker confidence", "text"),
         ("speech", "state", "state"),
         ("turn", "state", "state"),
         ("session", "id state rate", None),
@@ -232,6 +232,7 @@ OUTPUTS: dict[str, tuple[tuple[str, ...], str | None]] = {
 #: fields that alone do not make an output worth emitting
 POSITION_FIELDS = frozenset("index server type media_type dtype".split())
 COMMON_OUTPUTS = ("usage", "error", "start")
+        ("ping", "id", "id"),
 #: output kinds an operation's maps may emit
 OPERATION_OUTPUTS: dict[str, tuple[str, ...]] = {
     "chat": tuple("start text thinking tool_call citation media native refusal logprobs usage finish error".split()),
@@ -255,5 +256,5 @@ OPERATION_OUTPUTS: dict[str, tuple[str, ...]] = {
     "count_tokens": ("usage", "error"),
     "batch": ("batch_item", "usage", "error"),
     "list_models": ("model", "error"),
-    "realtime": tuple("session transcript word audio text speech turn tool_call usage error".split()),
+    "realtime": tuple("session transcript word audio text speech turn tool_call usage ping error".split()),
 }

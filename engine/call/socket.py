@@ -29,6 +29,7 @@ _PREVIEW = 200
 #: outputs that begin a turn of the model where the wire does not say so itself
 _SAYS = frozenset(("audio", "text", "tool_call"))
 _ROLES = ("user", "assistant")
+_TELEPHONE, _TELEPHONE_RATE = ("mulaw", "alaw"), 8000  # formats that are made for one rate
 
 
 def sounding(plan: OperationPlan, context: dict[str, Any]) -> None:
@@ -39,7 +40,8 @@ def sounding(plan: OperationPlan, context: dict[str, Any]) -> None:
     for name, known in (("audio_format", live.formats), ("sample_rate", live.rates)):
         given = context.get(name)
         if given is None and known:
-            context[name] = known[0]
+            narrow = name == "sample_rate" and context.get("audio_format") in _TELEPHONE and _TELEPHONE_RATE in known
+            context[name] = _TELEPHONE_RATE if narrow else known[0]
         elif given is not None and known and name in plan.reads and given not in known:
             words = ", ".join(map(str, known))
             raise errors.UnsupportedError(f"`{name}` of a session is one of {words}, not {given!s:.40}", param=name)
@@ -60,13 +62,15 @@ class Wire:
         self.live = plan.realtime
         self.context = dict(context)
         self.session: dict[str, Any] = {}
-        self.ready = not self.live.ready
+        self.ready = "session" not in self.live.gives
         self.active = False
         self.error: errors.Error | None = None
+        self.pings: list[Any] = []  # ids the server wants to see again, until they are answered
         self.ignored: dict[str, int] = {}
         self.waiting: dict[str, str | None] = {}  # calls of tools without a result: id -> name
         self._interrupted = False
-        self._said = dict.fromkeys(_ROLES, "")
+        self._said = dict.fromkeys(_ROLES, "")  # as it was last told
+        self._settled = dict.fromkeys(_ROLES, "")  # the part of it that stays
         self._totals: dict[str, Any] = {}
         self._turn: dict[str, Any] = {}
         self._events: list[Event] = []
@@ -85,7 +89,7 @@ class Wire:
         """
         templates = self.live.send.get(event)
         if not templates:
-            if event == "open":
+            if event == "history":
                 return []
             raise self.operation.place(errors.UnsupportedError(f"a session of {self.plan.provider} has no message for `{event}`"))
         if event == "audio":
@@ -179,8 +183,11 @@ class Wire:
         if rate:
             known["rate"] = rate
         self.session.update(known)
-        self.ready = True
+        self.ready = self.ready or known.get("state") != "opening"
         self._add("session", known)
+
+    def _take_ping(self, fields: dict[str, Any]) -> None:
+        self.pings.append(fields.get("id"))
 
     def _take_audio(self, fields: dict[str, Any]) -> None:
         data = fields.get("data")
@@ -197,21 +204,23 @@ class Wire:
         self._add("text", {"text": text_of(fields.get("text"))})
 
     def _take_transcript(self, fields: dict[str, Any]) -> None:
-        """`text` is a piece, `full` everything so far; the event has both, `text` only if nothing was taken back."""
+        """`text` is a piece, `full` everything so far, `tail` what may still change behind it; a final one closes what was said.
+
+        The event has `full`, and as `text` what is new in it, if nothing was taken back.
+        """
         found = output_fields("transcript", fields)
         role = "assistant" if found.get("role") == "assistant" else "user"
         if role == "assistant" and not self.active:
             self._begin()
-        before, final = self._said[role], bool(found.pop("final", False))
-        if found.get("full") is not None:
-            full = text_of(found["full"])
-            found.pop("text", None)
-            if full.startswith(before) and full != before:
-                found["text"] = full[len(before) :]
-        else:
-            full = before + text_of(found.get("text"))
-        self._said[role] = "" if final else full
-        self._add("transcript", {**found, "role": role, "full": full, "final": final})
+        final, tail = bool(found.pop("final", False)), text_of(found.pop("tail", None))
+        given, piece = found.pop("full", None), text_of(found.pop("text", None))
+        settled = self._settled[role] + piece if given is None else text_of(given)
+        full, before = settled + tail, self._said[role]
+        if (full == before and not final) or not full:
+            return
+        new = {"text": full[len(before) :]} if full.startswith(before) and full != before else {}
+        self._said[role], self._settled[role] = ("", "") if final else (full, settled)
+        self._add("transcript", {**found, **new, "role": role, "full": full, "final": final})
 
     def _take_speech(self, fields: dict[str, Any]) -> None:
         state = text_of(fields.get("state"))
@@ -227,6 +236,8 @@ class Wire:
             return
         if state == "interrupted" and self.active:
             self._interrupt()
+        elif self._interrupted and not self.active:
+            return  # that an interrupted turn is done is no news
         self.active = False
         self._settle()
         self._add("turn", {"state": state})
@@ -275,7 +286,7 @@ class Wire:
         """A turn is over: what was said is final, its counters are added."""
         for role, full in self._said.items():
             if full:
-                self._said[role] = ""
+                self._said[role] = self._settled[role] = ""
                 self._add("transcript", {"role": role, "full": full, "final": True})
         self._count()
 

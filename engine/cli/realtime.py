@@ -65,7 +65,7 @@ def _hold(session: Session, arguments: argparse.Namespace) -> int:
             print(dumps(_plain(event)), flush=True)
         else:
             _tell(event)
-        if event.kind == "turn" and event.state == "done" and not closes:
+        if not closes and _last(event, session):
             speaker.join(AFTER)  # its last message was answered before it came back
             if not speaker.is_alive():
                 break
@@ -83,6 +83,13 @@ def _hold(session: Session, arguments: argparse.Namespace) -> int:
     if used and not arguments.json:
         print(" ".join(f"{name}={value}" for name, value in used.items()), file=sys.stderr)
     return 0
+
+
+def _last(event: Event, session: Session) -> bool:
+    """Whether an exchange may end with this event: the model's turn, or what was heard where there is no model."""
+    if session.gives("turn"):
+        return event.kind == "turn" and event.state == "done"
+    return event.kind == "transcript" and bool(event.fields.get("final"))
 
 
 def _guarded(session: Session, arguments: argparse.Namespace, failed: list[Exception]) -> None:

@@ -28,6 +28,7 @@ class Deviations:
     headers: set[str] = field(default_factory=set)
     query: set[str] = field(default_factory=set)
     gives: set[str] = field(default_factory=set)
+    said: set[str] = field(default_factory=set)  # client events of a session
     path: bool = False
     whole_body: bool = False
 
@@ -41,7 +42,7 @@ class Deviations:
 def deviations(base: Node, merged: Node, *, shared_headers: Node | None = None, shared_query: Node | None = None) -> Deviations:
     """Compare a dialect's tree with the provider's merged tree."""
     out = Deviations()
-    for verb in ("get", "post", "put", "patch", "delete", "base_url"):
+    for verb in ("get", "post", "put", "patch", "delete", "base_url", "connect"):
         out.path |= _differs(base.get(verb), merged.get(verb))
     for key in ("body", "form", "multipart", "wrap"):
         a, b = base.get(key), merged.get(key)
@@ -52,6 +53,9 @@ def deviations(base: Node, merged: Node, *, shared_headers: Node | None = None, 
                 out.whole_body = True
             else:
                 out.body |= set(_changed(a, b))
+    said = [tree.get("send") or Node({}) for tree in (base, merged)]
+    out.said = set(_changed(*said))
+    out.body |= set(_changed(*(messages.get("open") for messages in said)))
     out.headers = {k.lower() for k in _changed(base.get("headers"), merged.get("headers"))}
     out.headers |= {k.lower() for k, _ in shared_headers.items()} if shared_headers is not None else set()
     out.query = set(_changed(base.get("query"), merged.get("query")))

@@ -132,7 +132,7 @@ def read_failures(operation: Operation, case: Case, sent: HttpRequest | None) ->
     if operation.plan.realtime is not None:
         from engine.examples.sessions import session_failures
 
-        yield from session_failures(operation, example, sent)
+        yield from session_failures(operation, example, sent, case.deviations.said)
         return
     for response in _answers(operation, example, sent):
         if "fails" not in example and "gives" in example:

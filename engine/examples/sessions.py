@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.call.socket import Wire
@@ -32,8 +32,10 @@ def wire_of(operation: Operation, example: Mapping[str, Any], sent: HttpRequest 
     return Wire(operation, sent.context or {})
 
 
-def session_failures(operation: Operation, example: Mapping[str, Any], sent: HttpRequest | None) -> Iterator[str]:
-    """What is wrong with the course of a session."""
+def session_failures(
+    operation: Operation, example: Mapping[str, Any], sent: HttpRequest | None, deviating: Collection[str] = ()
+) -> Iterator[str]:
+    """What is wrong with the course of a session. The messages of `deviating` client events are not compared."""
     wire = wire_of(operation, example, sent)
     for number, step in enumerate(example.get("frames") or ()):
         where = f"frames[{number}]"
@@ -41,6 +43,8 @@ def session_failures(operation: Operation, example: Mapping[str, Any], sent: Htt
             (event, said), *more = step["send"].items()
             if more:
                 yield f"{where}.send: one client event, not {shown(step['send'])}"
+                continue
+            if event in deviating:
                 continue
             written = [_readable(frame) for frame in wire.frames(event, **_said(event, said))]
             expected = step.get("sent")

@@ -101,6 +101,10 @@ class Session:
         """Whether this provider's sessions know a client event."""
         return self._session.can(event)
 
+    def gives(self, kind: str) -> bool:
+        """Whether this provider's sessions tell of a kind of event themselves."""
+        return self._session.gives(kind)
+
     def send_audio(self, data: bytes) -> None:
         """A piece of the user's sound, in `input_format`."""
         self._drive(self._session.send_audio(data))

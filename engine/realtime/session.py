@@ -89,6 +89,10 @@ class AsyncSession:
         """Whether this provider's sessions know a client event: audio, text, commit, respond, interrupt, tool_result, close."""
         return self._core.can(event)
 
+    def gives(self, kind: str) -> bool:
+        """Whether this provider's sessions tell of a kind of event themselves."""
+        return kind in self._core.live.gives
+
     def __repr__(self) -> str:
         return f"<session of {self._call.operation.provider}/{self._call.operation.model}>"
 
@@ -119,7 +123,7 @@ class AsyncSession:
             if not wire.ready:
                 async with asyncio.timeout(max(0.0, call.attempts.deadline.left())):
                     await self._open.wait()
-            await self._write(wire.frames("open"))
+            await self._write(wire.frames("history"))
         except TimeoutError:
             raise for_kind("timeout")("the session did not begin in time") from None
         except Error:
@@ -269,7 +273,10 @@ class AsyncSession:
         error: Error | None = None
         try:
             while True:
-                for event in wire.feed(await socket.recv()):
+                events = wire.feed(await socket.recv())
+                while wire.pings:
+                    await self._write(wire.frames("pong", id=wire.pings.pop(0)))
+                for event in events:
                     await self._deliver(event)
                 if wire.ready:
                     self._open.set()

@@ -45,29 +45,28 @@ class Stage:
         self.canonical: list[dict[str, Any]] = []
         self.heard: list[str] = []  # the client events, in order
         self.over = False
-        self._greeted = False
+        self._uuid: str | None = None  # the client's own id of what it asks for
         self._sound = 0  # bytes of the user's sound so far
         self._quiet = 0  # bytes of silence at its end
         live = tongue.live
         self._rate = live.rates[0] if live.rates else _RATE
-        self._speaks = any(tongue.can(kind) for kind in ("audio", "text")) or tongue.can("transcript", "assistant", "false")
+        self._speaks = any(tongue.can(kind) for kind in ("audio", "text"))
         self._asks = bool(live.send.get("respond"))
 
     def start(self) -> Iterator[Message]:
         """What the server says before it has heard anything."""
-        if self.tongue.greets:
-            yield from self._greet()
+        for state in ("opening", "open", "false"):
+            yield from _lines(self.tongue.say("session", state))
 
     def hear(self, frame: str | bytes) -> Iterator[Message]:
         """What the server says to one message."""
         heard = self.tongue.hear(frame)
         self.heard.append(heard.event)
-        if not self._greeted:
-            yield from self._greet()
         said = heard.said
+        self._uuid = said.get("uuid") or self._uuid
         if heard.event == "audio":
             yield from self._listen(said.get("audio") or b"")
-        elif heard.event == "text":
+        elif heard.event == "text" and (said.get("text") or "").strip():
             self.canonical.append({"role": "user", "content": said.get("text") or ""})
             if not self._asks:
                 yield from self._answer()
@@ -79,7 +78,7 @@ class Stage:
         elif heard.event == "respond":
             self._hold()
             yield from self._answer()
-        elif heard.event == "commit" and not self._asks and (self._sound or not self._speaks):
+        elif heard.event == "commit" and not self._asks and self._sound:
             yield from self._ended()
         elif heard.event == "interrupt":
             yield from _lines(self.tongue.say("turn", "interrupted"))
@@ -91,14 +90,11 @@ class Stage:
 
     # --- the user ---------------------------------------------------------------------------------------------------
 
-    def _greet(self) -> Iterator[Message]:
-        self._greeted = True
-        yield from _lines(self.tongue.say("session"))
-
     def _listen(self, data: bytes) -> Iterator[Message]:
         if self.echo:
             found = self.tongue.say("audio", data=data)
-            yield from _lines(found if found is not None else self._transcript(f"{len(data)} bytes", False))
+            text = f"{len(data)} bytes"
+            yield from [found] if found is not None else self.tongue.transcript("user", text, text, True)
             return
         if data.strip(b"\x00"):
             if not self._sound:
@@ -121,9 +117,6 @@ class Stage:
             seconds = self._sound / 2 / self._rate
             self.canonical.append({"role": "user", "content": f"(a sound of {seconds:.1f} s)"})
         self._sound = self._quiet = 0
-
-    def _transcript(self, text: str, final: bool, role: str = "user", full: str | None = None) -> str | bytes | None:
-        return self.tongue.say("transcript", role, "true" if final else "false", text=text, full=full or text)
 
     # --- the model --------------------------------------------------------------------------------------------------
 
@@ -151,11 +144,12 @@ class Stage:
                 call["arguments"] = call["arguments"] + given if isinstance(given, str) else given
         if said:
             role = "assistant" if self._speaks else "user"
-            yield from _lines(self._transcript(said, True, role))
+            yield from tongue.transcript(role, said, said, True)
             self.canonical.append({"role": role, "content": said})
         for call in calls.values():
             yield from self._call(call)
-        yield from tongue.end()
+        if self._speaks:
+            yield from tongue.end(self._uuid)
 
     def _steps(self) -> tuple[list[Event | Pause], str | None]:
         """What the script says to the conversation so far, and why it says nothing."""
@@ -170,13 +164,16 @@ class Stage:
             return [], error.message
 
     def _speak(self, text: str, said: str) -> Iterator[Message]:
+        tongue = self.tongue
         if not self._speaks:
-            yield from _lines(self._transcript(text, False, full=said))
+            yield from tongue.transcript("user", text, said, False)
             return
-        spoken = self._transcript(text, False, "assistant", said)
-        yield from _lines(spoken if spoken is not None else self.tongue.say("text", text=text))
-        rate = self.tongue.live.out_rate or self._rate
-        yield from _lines(self.tongue.say("audio", data=tone(max(1, len(text.split())) * WORD, rate)))
+        if tongue.can("audio"):
+            yield from tongue.transcript("assistant", text, said, False)
+            rate = tongue.live.out_rate or self._rate
+            yield from _lines(tongue.say("audio", uuid=self._uuid, data=tone(max(1, len(text.split())) * WORD, rate)))
+        else:
+            yield from _lines(tongue.say("text", text=text))
 
     def _call(self, call: dict[str, Any]) -> Iterator[Message]:
         given = call["arguments"]

@@ -23,15 +23,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Heard", "Tongue"]
 
-_TEXTS = ("text", "id", "name")
+_TEXTS = ("text", "id", "name", "uuid")
 _MARK = {name: f"\ue000{name}\ue001" for name in _TEXTS}
+#: what a client chooses: it may be anything, and may be missing
+_ANY = "\ue000any\ue001"
+_CHOSEN = ("model", "voice", "language", "sample_rate", "speed")
 _SOUND = b"\x00\xff\x5amark\xa5\xff\x00"
 _SOUND_TEXT = base64.b64encode(_SOUND).decode()
 _JSON = {"\ue000": "json"}
 #: fields that tell kinds of one output apart
-_APART = {"transcript": ("role", "final"), "speech": ("state",), "turn": ("state",)}
+_APART = {"transcript": ("role", "final"), "speech": ("state",), "turn": ("state",), "session": ("state",)}
 #: the fields of an output that a message can be given anew
-_NEW = ("text", "full", "data", "id", "name", "arguments", "rate", "message")
+_NEW = ("text", "full", "tail", "data", "id", "name", "arguments", "rate", "message")
+#: the ways of a transcript: everything so far, what is not settled yet, the next piece
+_WAYS = ("full", "tail", "text")
+
+
+#: what somebody says: a message that has some of it tells nothing else
+_CONTENT = frozenset(("transcript", "text", "audio", "tool_call", "word"))
 
 
 @dataclass(slots=True)
@@ -48,6 +57,16 @@ class _Line:
 
     message: Any
     gives: list[tuple[str, dict[str, Any]]]
+    uuid: str | None = None  # the client's own id in it
+
+    def shown(self, kind: str) -> dict[str, Any]:
+        """The fields of its first output of a kind."""
+        return next(fields for known, fields in self.gives if known == kind)
+
+    def ways(self) -> set[str]:
+        """How a transcript is told in it."""
+        shown = self.shown("transcript")
+        return {way for way in _WAYS if shown.get(way)}
 
 
 class Tongue:
@@ -65,11 +84,10 @@ class Tongue:
                 wire = wire_of(operation, example)
             except Error:
                 continue  # the provider's patches refuse this example
+            wire.context.update({name: _ANY for name in _CHOSEN if name in wire.context})
+            wire.context["$uuid"] = lambda name=None: _MARK["uuid"]
             self._learn_client(wire)
             self._learn_server(example)
-        #: does the server speak before the client does?
-        course = list(self.examples[0].get("frames") or ()) if self.examples else []
-        self.greets = bool(course) and "received" in course[0]
 
     def can(self, kind: str, *apart: str) -> bool:
         """Whether an example shows a message that gives this output, and nothing that contradicts."""
@@ -80,7 +98,7 @@ class Tongue:
     def _learn_client(self, wire: Wire) -> None:
         said = {**_MARK, "json": _JSON, "is_error": None}
         for event in CLIENT_EVENTS:
-            if event == "open" or not wire.can(event) or any(known == event for known, _ in self._patterns):
+            if not wire.can(event) or any(known == event for known, _ in self._patterns):
                 continue
             try:
                 frames = wire.frames(event, **({**said, "audio": _SOUND} if event == "audio" else said))
@@ -113,36 +131,57 @@ class Tongue:
                 gives.append(("audio", {"data": frame}))
             elif self.live.map is not None:
                 self.live.map(json.loads(frame), lambda kind, _, fields, to=gives: to.append((kind, fields)), None, None)
-            line = _Line(message, gives)
+            line = _Line(message, gives, (example.get("given") or {}).get("uuid"))
             for kind, fields in gives:
                 apart = tuple(_word(fields.get(name)) for name in _APART.get(kind, ()))
                 self._lines.setdefault((kind, *apart), []).append(line)
 
-    def end(self) -> list[str | bytes]:
+    def end(self, uuid: str | None = None) -> list[str | bytes]:
         """The end of the model's turn with its counters, in one message where an example shows both in one."""
         lines = self._lines.get(("turn", "done"), [])
         both = next((line for line in lines if any(kind == "usage" for kind, _ in line.gives)), None)
         if both is not None:
             return [self._frame(both.message)]
-        return [message for message in (self.say("usage"), self.say("turn", "done")) if message is not None]
+        return [m for m in (self.say("usage"), self.say("turn", "done", uuid=uuid)) if m is not None]
 
-    def say(self, kind: str, *apart: str, **fields: Any) -> str | bytes | None:
+    def transcript(self, role: str, piece: str, full: str, final: bool) -> list[str | bytes]:
+        """The messages that tell what somebody says: one more piece of it, or that `full` is all."""
+        open_lines = self._lines.get(("transcript", role, "false"), [])
+        way = next((way for way in _WAYS if any(line.ways() == {way} for line in open_lines)), None)
+        if not final:
+            return self._told(open_lines, way, piece if way == "text" else full)
+        left = full if way in ("full", "tail") else "" if way == "text" else full
+        closing = self._lines.get(("transcript", role, "true"), [])
+        for told in ("full", "text"):
+            if any(told in line.ways() for line in closing):
+                return self._told(closing, told, full if told == "full" else left)
+        rest = self._told(open_lines, "text", left) if left and way != "full" else []
+        return [*rest, *(self._frame(line.message) for line in closing[:1])]
+
+    def _told(self, lines: list[_Line], way: str | None, text: str) -> list[str | bytes]:
+        fitting = [line for line in lines if way in line.ways()]
+        if not fitting or way is None:
+            return []
+        line = min(fitting, key=lambda line: (len(line.ways()), len(line.gives)))
+        return [self._frame(_swapped(line.message, [(line.shown("transcript")[way], text)]))]
+
+    def say(self, kind: str, *apart: str, uuid: str | None = None, **fields: Any) -> str | bytes | None:
         """The message that gives an output, with these fields in place of the example's. None if no example shows one.
 
-        `apart` tells kinds of it apart: role and final of a transcript, the state of a turn. `data` are bytes.
+        `apart` tells kinds of it apart: the state of a turn, of a session. `data` are bytes, `uuid` is the client's own id.
         """
-        lines = self._lines.get((kind, *apart))
+        lines = self._lines.get((kind, *apart), [])
+        if kind not in _CONTENT:
+            lines = [line for line in lines if all(told not in _CONTENT for told, _ in line.gives)]
         if not lines:
             return None
         line = min(lines, key=lambda line: len(line.gives))
-        shown = next(shown for known, shown in line.gives if known == kind)
+        shown = line.shown(kind)
         if isinstance(line.message, Mapping) and set(line.message) == {"binary"} and kind == "audio":
             return bytes(fields["data"])
-        swaps: list[tuple[Any, Any]] = []
+        swaps: list[tuple[Any, Any]] = [(line.uuid, uuid)] if line.uuid and uuid else []
         for name in _NEW:
             old, new = shown.get(name), fields.get(name)
-            if name == "full" and new is None:
-                new = fields.get("text")
             if old is None or new is None:
                 continue
             if name == "data":
@@ -175,9 +214,13 @@ def _fits(pattern: Any, document: Any, said: dict[str, Any]) -> int | None:
         said["json"] = document
         return 0
     if isinstance(pattern, Mapping):
-        if not isinstance(document, Mapping) or not pattern.keys() <= document.keys():
+        if not isinstance(document, Mapping):
             return None
-        scores = [_fits(value, document[key], said) for key, value in pattern.items()]
+        known = {_spelled(key): value for key, value in document.items()}
+        needed = {_spelled(key): value for key, value in pattern.items() if value != _ANY}
+        if not needed.keys() <= known.keys():
+            return None
+        scores = [_fits(value, known[key], said) for key, value in needed.items()]
         return None if None in scores else sum(s + 1 for s in scores if s is not None)
     if isinstance(pattern, list):
         if not isinstance(document, list) or len(pattern) != len(document):
@@ -192,6 +235,8 @@ def _fits(pattern: Any, document: Any, said: dict[str, Any]) -> int | None:
         except ValueError:
             return None
     if isinstance(pattern, str):
+        if _ANY in pattern:
+            return 0
         for name, mark in _MARK.items():
             if mark in pattern:
                 before, _, after = pattern.partition(mark)
@@ -199,6 +244,11 @@ def _fits(pattern: Any, document: Any, said: dict[str, Any]) -> int | None:
                     return None
                 return _take(said, name, document[len(before) : len(document) - len(after)])
     return 1 if pattern == document else None
+
+
+def _spelled(key: Any) -> str:
+    """A key as client libraries may spell it: some write `camelCase` as `snake_case`, and servers read both."""
+    return str(key).replace("_", "").lower()
 
 
 def _take(said: dict[str, Any], name: str, value: Any) -> int | None:

@@ -34,7 +34,8 @@ RULES = {
 LOOPS = 8  # `from` inside `from`; with the projections of a path (query.LOOPS) within the 20 blocks that Python nests
 _BLOCK = ("from", "when", "choice", "each", "match", "events")
 _OUTPUT = ("from", "when")
-_FULL = "full"  # everything so far: stands in for the primary field
+#: what stands in for the primary field: everything so far, what is not settled yet, that nothing more comes
+_INSTEAD = ("full", "tail", "final")
 #: kinds whose primary field must be true, not only there
 _MUST_BE_TRUE = frozenset({"error"})
 
@@ -206,7 +207,9 @@ class _Map:
                 continue
             found = self.leaf(path, value)
             values[name] = found.expr if isinstance(found.expr, ast.Constant) else code.named(found).expr
-        data = [name for name in (primary, _FULL) if name in values] or [name for name in values if name not in POSITION_FIELDS]
+        data = [name for name in (primary, *_INSTEAD) if name in values and primary is not None] or [
+            name for name in values if name not in POSITION_FIELDS
+        ]
         if not data:
             if not any(name not in fields for name in given):
                 self.maps.report(

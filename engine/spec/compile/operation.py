@@ -170,7 +170,7 @@ class _Operation:
             response=functions.get("response"),
             job=follow(functions) if follow is not None else None,
             stream=self._finish_stream(stream, functions),
-            realtime=live(functions, "session" in maps.emitted) if live is not None else None,
+            realtime=live(functions, maps.emitted) if live is not None else None,
             errors=self._finish_errors(errors, error_names, functions),
             usage_totals={k: tuple(v) for k, v in self._totals().items()},
             finish_reasons=self._finish_reasons(),

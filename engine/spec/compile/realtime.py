@@ -6,7 +6,7 @@ session as they reach every other operation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine import plan
@@ -29,12 +29,12 @@ def handshake(tree: Node, problems: Problems) -> Node:
     if not present(tree, "connect"):
         where = tree.key_mark or tree.mark
         problems.error("missing-key", "`realtime` needs `connect`: the path or wss: URL of its socket", where)
-    first = _opening(tree)[:1]
+    first = (tree.get("send") or _EMPTY).get("open")
     keys = {k: v for k, v in tree.value.items() if k not in ("connect", "send")}
-    if first and first[0].is_map:
-        keys["body"] = first[0]
-    elif first:
-        problems.error("wrong-type", "`open` is a message that is a mapping, or a list of messages that begins so", first[0].mark)
+    if first is not None and first.is_map:
+        keys["body"] = first
+    elif first is not None and first.value is not None:
+        problems.error("wrong-type", "`open` is one message, a mapping; what follows it stands in `history`", first.mark)
     return Node({**keys, "get": tree.get("connect") or Node("/")}, tree.mark, tree.key_mark)
 
 
@@ -49,24 +49,23 @@ def messages_map(tree: Node, problems: Problems) -> Node | None:
     return None
 
 
-def realtime(tree: Node, templates: Templates, problems: Problems) -> Callable[[Mapping[str, Any], bool], plan.Realtime]:
-    """Compile `send` into the operation's unit; the result makes the frozen Realtime once the unit is built, told whether
-    the server tells of the session."""
+def realtime(tree: Node, templates: Templates, problems: Problems) -> Callable[[Mapping[str, Any], Collection[str]], plan.Realtime]:
+    """Compile `send` into the operation's unit; the result makes the frozen Realtime once the unit is built, told which kinds
+    of outputs its maps give."""
     names: dict[str, list[str]] = {}
-    for event in CLIENT_EVENTS:
-        written = _opening(tree)[1:] if event == "open" else _messages((tree.get("send") or _EMPTY).get(event))
-        for place, message in enumerate(written):
+    for event in CLIENT_EVENTS[1:]:
+        for place, message in enumerate(_messages((tree.get("send") or _EMPTY).get(event))):
             name = f"send_{event}_{place}"
             templates.template(name, message)
             names.setdefault(event, []).append(name)
     sound = tree.get("audio") or _EMPTY
 
-    def finish(functions: Mapping[str, Any], ready: bool) -> plan.Realtime:
+    def finish(functions: Mapping[str, Any], gives: Collection[str]) -> plan.Realtime:
         out_rate = number(sound, "out_rate")
         return plan.Realtime(
             send={event: tuple(functions[name] for name in made) for event, made in names.items()},
             map=functions.get("realtime"),
-            ready=ready,
+            gives=frozenset(gives),
             binary=word(tree, "binary_frames", BINARY, "audio", problems),
             keepalive_every=number(tree, "keepalive_every"),
             subprotocols=_texts(tree.get("subprotocols")),
@@ -77,10 +76,6 @@ def realtime(tree: Node, templates: Templates, problems: Problems) -> Callable[[
         )
 
     return finish
-
-
-def _opening(tree: Node) -> list[Node]:
-    return _messages((tree.get("send") or _EMPTY).get("open"))
 
 
 def _messages(node: Node | None) -> list[Node]:
