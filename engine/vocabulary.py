@@ -25,6 +25,11 @@ IDENTITIES = ["aws", "azure", "gcp"]
 SIGNERS = ["aws-sigv4", "oci-v1", "tencent-tc3", "volcengine-v4"]
 PART_TYPES = "text image audio video document thinking tool_call tool_result json refusal native".split()
 MEDIA_TYPES = "image audio video document".split()
+
+#: words of a JSON Schema whose values are mappings from names to schemas: a name there is never a keyword
+SCHEMA_NAMES = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
+#: words whose values are data, not schemas
+SCHEMA_DATA = frozenset(("const", "enum", "default", "examples", "example", "required", "dependentRequired"))
 #: request field that is a file -> the kind of part it is; None: what the bytes are
 MEDIA_FIELDS = {"audio": "audio", "image": "image", "mask": "image", "document": "document", "file": None}
 #: the fields of each operation that are files (`image` is a field of several, with several meanings)
@@ -227,12 +232,12 @@ OUTPUTS: dict[str, tuple[tuple[str, ...], str | None]] = {
         ("speech", "state", "state"),
         ("turn", "state", "state"),
         ("session", "id state rate", None),
+        ("ping", "id", "id"),
     )
 }
 #: fields that alone do not make an output worth emitting
 POSITION_FIELDS = frozenset("index server type media_type dtype".split())
 COMMON_OUTPUTS = ("usage", "error", "start")
-        ("ping", "id", "id"),
 #: output kinds an operation's maps may emit
 OPERATION_OUTPUTS: dict[str, tuple[str, ...]] = {
     "chat": tuple("start text thinking tool_call citation media native refusal logprobs usage finish error".split()),

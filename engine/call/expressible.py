@@ -9,7 +9,7 @@ from typing import Any
 from engine.errors import UnsupportedError
 from engine.plan import OperationPlan
 from engine.types import Report
-from engine.vocabulary import MEDIA_TYPES
+from engine.vocabulary import MEDIA_TYPES, SCHEMA_DATA, SCHEMA_NAMES
 
 #: request fields that are not parameters, and the names under which templates may read them
 _READ_AS: dict[str, tuple[str, ...]] = {
@@ -71,6 +71,8 @@ def _drop(plan: OperationPlan, context: dict[str, Any], report: Report, policy: 
 
 def check_parts(plan: OperationPlan, context: Mapping[str, Any], report: Report) -> None:
     """Refuse content that no template reads; thinking, names and marks of failure are dropped with a warning (SERVE.md 5, 17)."""
+    if "response_format" in context:
+        _check_schema(plan, context, report)
     if "$plain" in context and not context.get("tools"):  # nothing but bare texts
         return
     messages = context.get("messages")
@@ -96,6 +98,39 @@ def check_parts(plan: OperationPlan, context: Mapping[str, Any], report: Report)
                     if inner["type"] in MEDIA_TYPES:
                         _check_part(plan, inner, report, " in a tool result")
             _check_part(plan, part, report)
+
+
+def _check_schema(plan: OperationPlan, context: Mapping[str, Any], report: Report) -> None:
+    """Words of the answer's schema that the provider's subset of JSON Schema lacks are dropped with a warning."""
+    schema = (context["response_format"] or {}).get("schema")
+    lacking = _lacking(plan.part_reads) if schema.__class__ is dict else frozenset()
+    found: set[str] = set()
+    todo: list[Any] = [schema] if lacking else []
+    while todo:
+        value = todo.pop()
+        if value.__class__ is list:
+            todo += value
+        elif value.__class__ is dict:
+            found |= lacking & value.keys()
+            for key, child in value.items():
+                if key in SCHEMA_NAMES and child.__class__ is dict:
+                    todo += child.values()
+                elif key not in SCHEMA_DATA:
+                    todo.append(child)
+    if found:
+        words = ", ".join(sorted(found))
+        _lost(
+            context,
+            report,
+            f"{words} of the schema {'were' if len(found) > 1 else 'was'} dropped: {plan.provider} has no such words",
+        )
+
+
+@lru_cache(maxsize=256)
+def _lacking(part_reads: frozenset[str]) -> frozenset[str]:
+    """The words that the template of a plan leaves out of the schema of an answer."""
+    named = frozenset(read.partition(" without ")[2] for read in part_reads if " without " in read)
+    return named - {"$schema", "strict"}  # they constrain no answer
 
 
 def _check_part(plan: OperationPlan, part: Mapping[str, Any], report: Report, where: str = "") -> None:

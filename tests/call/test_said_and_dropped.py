@@ -13,6 +13,11 @@ from tests.spoken import CATALOG, OPERATIONS
 
 CALL = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]}
 TOOL = {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {"a": {"type": "string"}}}}
+#: a property may be called like a word of the language, and a constant hold one
+SCHEMA = {
+    "type": "object",
+    "properties": {"minimum": {"type": "string", "minLength": 3}, "b": {"anyOf": [{"maximum": 4}, {"const": {"maxItems": 1}}]}},
+}
 #: what is said, a word of the warning, the dialects that have a place for it
 SAID: list[tuple[dict[str, Any], str, set[str]]] = [
     ({"messages": [{"role": "user", "name": "ada", "content": "Hi"}]}, "ada", {"openai-chat"}),
@@ -37,12 +42,17 @@ SAID: list[tuple[dict[str, Any], str, set[str]]] = [
         "tool",
         {"openai-chat", "openai-responses", "anthropic-messages", "gemini", "mistral"},
     ),
+    (
+        {"messages": "Hi", "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}},
+        "maximum, minLength of the schema",
+        {"openai-chat", "openai-responses", "gemini", "cohere-v2", "mistral", "ollama"},
+    ),
 ]
 WIRES = ("openai-chat", "openai-responses", "anthropic-messages", "gemini", "bedrock-converse", "cohere-v2", "mistral", "ollama")
 
 
 @pytest.mark.parametrize("dialect", WIRES)
-@pytest.mark.parametrize(("fields", "word", "places"), SAID, ids=["name", "failed result", "strict tool", "web search"])
+@pytest.mark.parametrize(("fields", "word", "places"), SAID, ids=["name", "failed result", "strict tool", "web search", "schema"])
 def test_it_is_written_or_named_by_a_warning(dialect: str, fields: dict[str, Any], word: str, places: set[str]) -> None:
     report = OPERATIONS[dialect].render(**fields).report
     assert report is not None

@@ -48,6 +48,8 @@ class Invocations(Names):
             return nothing()
         if name not in _BLIND:
             self.whole(base)
+        if name == "schema" and base.path == "response_format.schema":  # what stays behind is told to the caller
+            self.part_reads.update(f"{base.path} without {a.constant}" for a in args)
         if name == "nullable":
             if not tail or self.mode not in ("body", "file"):
                 self.problem("bad-expression", "`nullable` writes a JSON null: it stands last, alone in a value of a body", name)

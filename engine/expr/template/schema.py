@@ -11,14 +11,11 @@ except ImportError:  # every schema is written anew
 
 from engine.errors import ConfigError
 from engine.expr.template.values import MAX_MERGE, kind, spend
+from engine.vocabulary import SCHEMA_DATA, SCHEMA_NAMES
 
 KNOWN = 64  # schemas that are remembered as they were written: most calls repeat their tools
 LONGEST = 1 << 14  # bytes of such a schema
 _written: dict[Any, tuple[Any, int]] = {}  # -> (as it was written, what it cost); read only
-#: keywords whose values are mappings from names to schemas: a name there is never a keyword
-_NAMED = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
-#: keywords whose values are data, not schemas
-_DATA = frozenset(("const", "enum", "default", "examples", "example", "required", "dependentRequired"))
 _RECURSIVE = {"type": "object"}
 _EXACT = 0
 if orjson is not None:
@@ -103,11 +100,11 @@ class _Rewriter:
             if key == "const" and self.enum:
                 if "enum" not in value:
                     out["enum"] = [child]
-            elif (kind_ is not dict and kind_ is not list) or key in _DATA:
+            elif (kind_ is not dict and kind_ is not list) or key in SCHEMA_DATA:
                 out[key] = child
             elif kind_ is list:
                 out[key] = [self.schema(x, path, depth + 1) for x in child]
-            elif key in _NAMED:
+            elif key in SCHEMA_NAMES:
                 out[key] = {name: self.schema(x, path, depth + 1) for name, x in child.items()}
             else:
                 out[key] = self.schema(child, path, depth + 1)
