@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Words", "bound", "canonical", "worded"]
 
-#: fields that are no dialect's
-_OURS = frozenset(
+#: fields that every call takes: no dialect has words for them
+CALL_FIELDS = frozenset(
     "unsupported extra extra_body extra_headers extra_query stream timeout attempts on_interrupt tenant tags hints cache".split()
 )
 _DEPTH = 64
@@ -57,10 +57,10 @@ def canonical(catalog: Catalog, dialect: str, fields: Mapping[str, Any]) -> dict
     served = catalog.served(dialect)
     if served.operation != "chat" or served.accept is None:
         raise ConfigError(f"{dialect} is no dialect of chat: messages cannot be read in its words")
-    ours = {name: value for name, value in fields.items() if name in _OURS}
+    ours = {name: value for name, value in fields.items() if name in CALL_FIELDS}
     body: dict[str, Any] = {}
     for name, value in fields.items():
-        if name in _OURS or value is None:
+        if name in CALL_FIELDS or value is None:
             continue
         if name == "messages" and isinstance(value, str):
             ours[name] = value

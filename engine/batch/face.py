@@ -54,6 +54,7 @@ class _Face:
                 raise ConfigError(target.missing, provider=target.operation.provider, operation=operation)
             if mode == "auto" and self._serves(model):
                 mode = "remote"
+        _known(operation, fields)
         settings: dict[str, Any] = {"mode": "remote" if mode == "remote" else "local", "operation": operation, "model": model}
         settings["fields"] = {name: value for name, value in fields.items() if name not in _OPTIONS}
         remote: Remote | None = None
@@ -83,6 +84,16 @@ class _Face:
         except UnsupportedError:
             return False
         return True
+
+
+def _known(operation: str, fields: dict[str, Any]) -> None:
+    """ConfigError for a field that no row could have: it would be the error of every one."""
+    from engine.call.normalize import names, normalize
+    from engine.worded import CALL_FIELDS
+
+    strange = [name for name in fields if name not in names(operation) and name not in CALL_FIELDS]
+    if strange and "dialect" not in fields:
+        normalize(operation, {strange[0]: fields[strange[0]]})
 
 
 def _many(concurrency: int) -> int:

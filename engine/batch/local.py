@@ -7,13 +7,13 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
+from engine.batch.rows import Row
 from engine.batch.run import Done, Run, answered, failed
 from engine.errors import AmbiguousError, Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.batch.rows import Row
     from engine.client import AsyncClient, Client
     from engine.plan import OperationPlan
 
@@ -58,19 +58,29 @@ def left_behind(client: Any) -> Callable[[Run, Row], Row]:
     """A row that was being asked when its run was killed is asked again, unless that may not happen twice (RELIABILITY R3)."""
 
     def left(run: Run, row: Row) -> Row:
-        try:
-            unsafe = row.model not in client._routes and _plan(client, row).replay == "unsafe"
-        except Error:
-            unsafe = False  # nothing was sent, and nothing will be
-        if unsafe:
+        if _once(client, row):
             row.error = AmbiguousError("the run was killed while this was being asked, and it may not be asked twice")
         return row
 
     return left
 
 
+def _once(client: Any, row: Row) -> bool:
+    """Whether a row may not be asked twice."""
+    try:
+        return row.model not in client._routes and _plan(client, row).replay == "unsafe"
+    except Error:
+        return False  # nothing can be sent
+
+
 def _plan(client: Any, row: Row) -> OperationPlan:
     return client._target(row.model, row.operation, row.fields.get("dialect")).operation.plan  # type: ignore[no-any-return]
+
+
+def _ahead(client: Any, run: Run, concurrency: int) -> int:
+    """How many rows are claimed at a time: some more than are asked, but none where a kill makes an error of a claim."""
+    rows = run.rows
+    return concurrency if _once(client, Row(0, None, rows.operation, rows.model, {})) else 2 * concurrency
 
 
 def _fields(run: Run, client: Any, row: Row) -> dict[str, Any]:
@@ -100,7 +110,7 @@ def ask_all(client: Client, run: Run, concurrency: int) -> None:
             except Exception as error:
                 finished.put(failed(row, _defect(error)))
 
-    ahead = 2 * concurrency
+    ahead = _ahead(client, run, concurrency)
     threads = [threading.Thread(target=work, name=f"batch-{i}", daemon=True) for i in range(concurrency)]
     try:
         for row in run.turn([], ahead):
@@ -119,9 +129,12 @@ def ask_all(client: Client, run: Run, concurrency: int) -> None:
             except queue.Empty:
                 pass
             done = stop.sort(run, outcomes)
+            if stop.error is not None:
+                run.running -= _emptied(ready)
             for row in run.turn(done, 0 if stop.error else max(0, ahead - run.running + len(done))):
                 ready.put(row)
     finally:
+        _emptied(ready)
         for _ in threads:
             ready.put(None)
     if stop.error is not None:
@@ -144,7 +157,7 @@ async def ask_all_async(client: AsyncClient, run: Run, concurrency: int) -> None
             except Exception as error:
                 finished.put_nowait(failed(row, _defect(error)))
 
-    ahead = 2 * concurrency
+    ahead = _ahead(client, run, concurrency)
     tasks = [asyncio.ensure_future(work()) for _ in range(concurrency)]
     try:
         for row in run.turn([], ahead):
@@ -162,6 +175,8 @@ async def ask_all_async(client: AsyncClient, run: Run, concurrency: int) -> None
             while len(outcomes) < _AT_ONCE and not finished.empty():
                 outcomes.append(finished.get_nowait())
             done = stop.sort(run, outcomes)
+            if stop.error is not None:
+                run.running -= _emptied(ready)
             for row in run.turn(done, 0 if stop.error else max(0, ahead - run.running + len(done))):
                 ready.put_nowait(row)
     finally:
@@ -172,6 +187,17 @@ async def ask_all_async(client: AsyncClient, run: Run, concurrency: int) -> None
         run.turn(stop.sort(run, left), 0)
     if stop.error is not None:
         raise stop.error
+
+
+def _emptied(ready: Any) -> int:
+    """Take back what is not asked yet: how many rows that were."""
+    count = 0
+    try:
+        while True:
+            ready.get_nowait()
+            count += 1
+    except (queue.Empty, asyncio.QueueEmpty):
+        return count
 
 
 def _defect(error: Exception) -> Error:

@@ -44,14 +44,16 @@ class Rows:
 
     def __init__(self, source: Any, operation: str, model: str | None, fields: Mapping[str, Any]) -> None:
         self._source = source
-        self._operation = operation
-        self._model = model
+        self.operation = operation
+        self.model = model
         self._fields = dict(fields)
         self._path = Path(source) if isinstance(source, (str, os.PathLike)) else None
         self._read = 0  # bytes or rows so far
         self._size = 0  # of the same, in all; 0 if nobody knows
         if self._path is not None and not self._path.is_file():
             raise ConfigError(f"there is no file of rows at {self._path}")
+        if hasattr(source, "columns"):
+            raise ConfigError("a table is not its rows: give them as mappings, such as table.to_dict('records')")
         if isinstance(source, Mapping) or not (self._path or isinstance(source, Iterable)):
             raise ConfigError("the rows of a batch are a path or an iterable of requests")
 
@@ -95,16 +97,16 @@ class Rows:
         except JsonError as error:
             return self._unreadable(number, f"is not JSON: {error}")
         if isinstance(said, str):
-            first = POSITIONAL.get(self._operation, ())
+            first = POSITIONAL.get(self.operation, ())
             if not first:
-                return self._unreadable(number, f"is a text, and {self._operation} takes none")
+                return self._unreadable(number, f"is a text, and {self.operation} takes none")
             said = {first[0]: said}
         if not isinstance(said, Mapping):
             return self._unreadable(number, "is neither a mapping nor a text")
         fields = dict(said)
-        id, operation = fields.pop("id", None), fields.pop("operation", self._operation)
-        model = fields.pop("model", None) or self._model
-        if operation == self._operation:
+        id, operation = fields.pop("id", None), fields.pop("operation", self.operation)
+        model = fields.pop("model", None) or self.model
+        if operation == self.operation:
             fields = {**self._fields, **fields}
         fields.pop("stream", None)  # an answer that is kept is a whole one
         if not isinstance(model, str):
@@ -114,7 +116,7 @@ class Rows:
         return Row(number, number if id is None else id, operation, model, fields)
 
     def _unreadable(self, number: int, why: str, id: Any = None) -> Row:
-        return Row(number, number if id is None else id, self._operation, None, {}, ConfigError(f"row {number + 1} {why}"))
+        return Row(number, number if id is None else id, self.operation, None, {}, ConfigError(f"row {number + 1} {why}"))
 
 
 def link(chain: bytes, written: Any) -> bytes:

@@ -109,8 +109,7 @@ def test_a_refused_key_stops_the_run_and_the_same_call_goes_on(kind: str, tmp_pa
     with Simulator(script=said) as simulator:
         with pytest.raises(AuthenticationError):
             ask(simulator)
-        few = len(simulator.requests)
-        assert 10 < few < 20
+        assert 10 < len(simulator.requests) < 20
     with Simulator() as simulator:
         done = ask(simulator)
         assert len(simulator.requests) == 40 - 10
@@ -134,9 +133,25 @@ def test_what_a_later_run_is_held_to(client: engine.Client, tmp_path: Path) -> N
     (tmp_path / "o.jsonl.checkpoint").unlink()
     with pytest.raises(ConfigError, match="no checkpoint speaks of it"):
         client.batch(["one", "two"], model=MODEL, out=out)
-    for wrong in ({"concurrency": 0}, {"rows": {"a": 1}}, {"rows": "nowhere.jsonl"}, {"progress": 7}):
+    for wrong in (
+        {"concurrency": 0},
+        {"rows": {"a": 1}},
+        {"rows": "nowhere.jsonl"},
+        {"progress": 7},
+        {"max_token": 9},
+        {"rows": Table()},
+    ):
         with pytest.raises(ConfigError):
             client.batch(**{"rows": ["one"], "model": MODEL, **wrong})
+
+
+class Table:
+    """What a data frame looks like: iterating gives the names of its columns."""
+
+    columns = ("a", "b")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
 
 
 def test_a_missing_key_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
