@@ -17,7 +17,9 @@ from engine.cache.options import Options, Wish, opened
 from engine.cache.seal import Seal, key_beside
 from engine.call.step import Flow
 from engine.errors import ConfigError
+from engine.leaving import secrets_of
 from engine.routing.steps import Work
+from engine.secret import MASK, Masker
 
 if TYPE_CHECKING:
     from engine.call.flow import Call
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cache", "cache_of"]
 
+MASKERS = 256
 PAUSES = (0.1, 1.0, 10.0, 30.0)  # seconds a store is not asked, by failures in a row
 
 
@@ -38,6 +41,7 @@ class Cache:
         self.desk = desk
         self.flights = Flights()
         self._specs: Specs | None = None
+        self._maskers: dict[int, tuple[Any, Masker]] = {}  # by identity of a target's credentials, which are held with it
         self._row = 0  # failures of the store, in a row
         self._until = 0.0
         self._seal: Seal | None = None
@@ -64,6 +68,18 @@ class Cache:
             self.failed(call, problem)
             return flow
         return flow if key is None else Lookup(self, call, flow, stream, account, wish, question, key).flow()
+
+    def repeats_secret(self, call: Call, payload: bytes) -> bool:
+        """Whether an answer echoes what its call was signed with: a secret does not go into a cache."""
+        own = [secret for keys in call.credentials for secret in keys.values()]
+        held = self._maskers.get(id(call.credentials))
+        if held is None or held[0] is not call.credentials:
+            if len(self._maskers) >= MASKERS:
+                self._maskers.clear()
+            held = self._maskers[id(call.credentials)] = call.credentials, Masker(own)
+        masker, text = held[1], payload.decode()
+        made = [secret for secret in secrets_of(call)[len(own) :] if not isinstance(secret, str) or masker.text(secret) != MASK]
+        return masker.holds(text) or (bool(made) and Masker(made).holds(text))
 
     # --- the store, which may fail ----------------------------------------------------------------------------------
 

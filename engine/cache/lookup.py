@@ -16,9 +16,7 @@ from engine.cache.replay import replayed
 from engine.cache.semantic import asked_of, nearest, unit
 from engine.call.step import Deliver, Flow, Pump
 from engine.errors import Error
-from engine.leaving import secrets_of
 from engine.routing.steps import Turn, Work
-from engine.secret import Masker
 from engine.types import Response, Usage
 
 if TYPE_CHECKING:
@@ -161,7 +159,7 @@ class Lookup:
         until = now + (self.wish.ttl or cache.options.ttl)
         why = refusal(response, self.call.context or {})
         payload = written(response, now, until) if why is None else None
-        if payload is not None and self._holds_secret(payload):
+        if payload is not None and cache.repeats_secret(self.call, payload):
             payload, why = None, "the answer repeats a credential"
         if payload is None:
             report.cache["why"] = why or "the answer is not plain data"
@@ -179,10 +177,6 @@ class Lookup:
         """The Response of the call itself."""
         response, _ = yield from self._asked(flight)
         return response
-
-    def _holds_secret(self, payload: bytes) -> bool:
-        """Whether an answer echoes what the call was signed with (RELIABILITY: a secret does not go into a cache)."""
-        return Masker(secrets_of(self.call)).holds(payload.decode())
 
     # --- what means the same ----------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ BYTES = 256 << 20
 BUSY = 0.25  # seconds to wait for another process: what takes longer is a miss
 OPENING = 2.0  # the same until the file is there
 SWEEP = 64  # entries written between two looks at how many there are
+KEPT = 90  # percent that stay when it is full: sorting all of it shall be rare
 OURS = 0x4C4C4D43  # the application_id of our files
 _TABLES = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -112,7 +113,7 @@ class SqliteStore:
                         "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM (SELECT rowid, ROW_NUMBER() OVER recent AS n, "
                         "SUM(size) OVER recent AS total FROM answers WINDOW recent AS (ORDER BY at DESC, rowid DESC)) "
                         "WHERE n > ? OR total > ?)",
-                        (self._most, self._room),
+                        (self._most * KEPT // 100, self._room * KEPT // 100),
                     )
                     db.execute("DELETE FROM vectors WHERE NOT EXISTS (SELECT 1 FROM answers a WHERE a.scope = vectors.scope "
                                "AND a.key = vectors.key)")  # fmt: skip

@@ -295,3 +295,35 @@ def test_who_listens_is_told(sim: Simulator) -> None:
         ("hit", "memory", "memory"),
     ]
     assert seen[2].age is not None and seen[2].tenant == "acme" and "private" not in str([e.to_dict() for e in seen])
+
+
+ASKED: dict[str, dict[str, Any]] = {
+    "chat": {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]},
+                          {"role": "tool", "content": "3"}], "tools": [{"name": "f", "parameters": {"type": "object"}}]},
+    "embeddings": {"input": ["a"]}, "rerank": {"query": "a", "documents": ["b"]}, "speech": {"text": "a", "voice": "x"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", ASKED)
+def test_a_question_has_one_name_whoever_is_asked(operation: str) -> None:
+    """Nothing that changes from call to call (times, made-up ids, boundaries) is part of it, and nothing of how it is streamed."""
+    from types import SimpleNamespace
+
+    from engine.cache.key import key_of, question_of
+    from engine.catalog import Catalog
+    from engine.examples.given import dummy_settings
+    from engine.types import Report
+
+    catalog = Catalog()
+    specs = Specs(catalog)
+    found: dict[str, str] = {}
+    for provider in [p for p in catalog.provider_ids() if operation in catalog.plan(p).operations][::9]:
+        bound = catalog.operation(f"{provider}/m", operation, settings=dummy_settings(catalog.plan(provider)))
+        keys = set()
+        for stream in (False, False, *([True] if bound.plan.stream is not None else [])):
+            context = bound.context({**ASKED[operation], **({"stream": True} if stream else {})}, Report(), "ignore")
+            call: Any = SimpleNamespace(operation=bound, request=None, context=context)
+            keys.add(key_of("scope", question_of(call, specs.digest(bound))))
+        assert len(keys) == 1 and None not in keys, provider
+        found[provider] = str(keys.pop())
+    assert len(set(found.values())) == len(found) > 1

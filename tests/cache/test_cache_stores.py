@@ -73,7 +73,7 @@ def test_time_runs_out_and_room_too(name: str, tmp_path: Path) -> None:
         if name == "sqlite":
             assert store.stats()["entries"] <= 10 + 64
             store.sweep()
-        assert store.stats()["entries"] == 10 and store.get(X, f"{299:064}") and store.get(X, f"{288:064}") is None
+        assert 9 <= store.stats()["entries"] <= 10 and store.get(X, f"{299:064}") and store.get(X, f"{288:064}") is None
     with opened(name, tmp_path / "b", lambda: now, bytes=10_000) as store:
         store.put(X, K, bytes(20_000), now + 100)
         assert store.get(X, K) is None  # larger than all there is
