@@ -59,7 +59,7 @@ class Headers(dict[str, str]):
 
 def _unset(owner: Any, name: str) -> Any:
     """The value of an attribute that nobody has set: what a pending bill comes to (engine.accounting.pending)."""
-    if name not in ("cost", "price_lines", "price_note") or owner._pending is None:
+    if name not in ("cost", "price_lines", "price_note", "attempts") or owner._pending is None:
         raise AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}")
     value = owner._pending.value(name)
     setattr(owner, name, value)

@@ -22,7 +22,7 @@ _OPTIONS = ("size", "quality", "resolution", "steps", "search_context_size")
 class Pending:
     """The bill of one answer, not made yet. Copies and pickles as what it comes to."""
 
-    __slots__ = ("at", "desk", "made", "operation", "options", "stated", "tier", "usage")
+    __slots__ = ("at", "charged", "desk", "made", "operation", "options", "stated", "tier", "usage")
 
     def __init__(
         self, desk: Desk, operation: Operation, usage: Any, tier: Any, at: float, options: Mapping[str, Any] | None
@@ -35,9 +35,10 @@ class Pending:
         self.at = at
         self.options = options
         self.made: dict[str, Any] | None = None
+        self.charged: tuple[list[dict[str, Any]], dict[str, Any]] | None = None  # the attempts, and the one that was answered
 
     def value(self, name: str) -> Any:
-        """`cost`, `price_lines` or `price_note` of the answer."""
+        """`cost`, `price_lines` or `price_note` of the answer; of a routed one also the `attempts`, of which one has the cost."""
         made = self.made
         if made is None:
             made = self.made = self._make()
@@ -50,7 +51,11 @@ class Pending:
         if self.stated is not None:
             ours = f"by the price known here it would be {cost} USD" if cost is not None else note
             cost, note = self.stated, f"the provider itself says {self.stated} USD; {ours}"
-        return {"cost": cost, "price_lines": found.lines, "price_note": note}
+        made = {"cost": cost, "price_lines": found.lines, "price_note": note}
+        if self.charged is not None:
+            made["attempts"], last = self.charged
+            last["cost"] = None if cost is None else str(cost)
+        return made
 
     def __reduce__(self) -> tuple[Any, ...]:
         self.value("cost")

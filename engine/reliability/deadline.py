@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from engine.errors import ConfigError, DeadlineError, Error
@@ -85,9 +86,18 @@ class Limits:
             own["attempts"] = min(limits.attempts, int(declared["attempts"]))
         return limits.with_(own).with_(changes)
 
+    def narrowed(self, attempts: int, max_wait: float) -> Limits:
+        """These limits with other attempts and another longest wait; the same object for the same limits."""
+        return _narrowed(self, attempts, max_wait)
+
     def until_headers(self, stream: bool) -> float:
         """Seconds until the headers of a stream, or until the last byte of a whole answer."""
         return self.headers if self.headers is not None else 60.0 if stream else 300.0
+
+
+@lru_cache(maxsize=256)
+def _narrowed(limits: Limits, attempts: int, max_wait: float) -> Limits:
+    return replace(limits, attempts=attempts, max_wait=max_wait)
 
 
 class Timer:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engine.ledger.journal import Journal
     from engine.ledger.store import Ledger
     from engine.reliability.deadline import Clock
-    from engine.routing.route import Route
+    from engine.routing.route import Route, Target
     from engine.routing.run import Run
     from engine.types import Usage
     from engine.watching import Listeners, Watch
@@ -37,6 +37,7 @@ class RoutingDesk(Desk):
 
     _gate: Gate | None = None
     _routes: Mapping[str, Route] = {}
+    _limits: Limits | None = None  # of a routed call
     _ledger: Ledger | None = None
     _listeners: Listeners | None = None
     journal: Journal | None = None  #: the rows of calls, where they are kept
@@ -55,7 +56,7 @@ class RoutingDesk(Desk):
         """Read what the client was given. Raises ConfigError."""
         self._turns: dict[str, int] = {}
         self.hedges: dict[str, list[int]] = {}  # by route: its calls, and those that were hedged
-        self._facts_of: dict[tuple[str, str, str | None], dict[str, Any]] = {}
+        self._facts_of: dict[tuple[Target, str, str], dict[str, Any]] = {}
         self._route_log = route_log
         if routes is not None:
             from engine.routing.route import routes_of
@@ -228,8 +229,9 @@ class RoutingDesk(Desk):
 
     def limits_for(self, timeout: float | None) -> Limits:
         """The limits of a whole routed call."""
-        limits = Limits().with_(self._changes)
-        return limits if timeout is None else limits.with_({"deadline": timeout})
+        if self._limits is None:
+            self._limits = Limits().with_(self._changes)
+        return self._limits if timeout is None else self._limits.with_({"deadline": timeout})
 
     def next_turn(self, route: Route) -> int:
         """How many calls this client has made by a route before this one."""
@@ -258,27 +260,22 @@ class RoutingDesk(Desk):
         """The recorded state of every target of a route."""
         found = []
         usual, larger = len(route.targets), len(route.targets) + len(route.larger)
+        speeds, prices = "fastest" in route.policy, "cheapest" in route.policy
         for i, target in enumerate(route.every):
-            state: dict[str, Any] = {
-                "target": target.model,
-                "role": "usual" if i < usual else "larger" if i < larger else "unfiltered",
-                "weight": target.weight,
-                "languages": list(target.languages),
-                "tasks": list(target.tasks),
-            }
+            role = "usual" if i < usual else "larger" if i < larger else "unfiltered"
             why = refused.get(target.model)
             try:
                 bound = self._target(target.model, operation, target.dialect)
             except Error as error:
                 if error.kind != "unsupported":
                     raise
-                found.append({**state, "refused": why or error.message, "lacks": [], "breaker": "closed", "in_flight": 0})
+                lost = {"refused": why or error.message, "lacks": [], "breaker": "closed", "in_flight": 0}
+                found.append({**_declared(target, role), **lost})
                 continue
+            state = {**self._static(bound, target, operation, role), **bound.health.view(now, len(bound.credentials), speeds)}
             if why:
                 state["refused"] = why
-            state.update(self._static(bound, target, operation))
-            state.update(bound.health.view(now, len(bound.credentials), "fastest" in route.policy))
-            if "cheapest" in route.policy:
+            if prices:
                 cost = self._estimated(bound.operation, ask)
                 if cost is not None:
                     state["cost"] = cost
@@ -298,9 +295,13 @@ class RoutingDesk(Desk):
 
         return _leaving(error, call)
 
+    def logs(self, run: Run) -> bool:
+        """Whether somebody is told of a routed call."""
+        return run.watch is not None or self._route_log is not None
+
     def log(self, run: Run) -> None:
         """Tell of a routed call that is over: the event `route_decided`, and a line of the log."""
-        if run.watch is None and self._route_log is None:
+        if not self.logs(run):
             return
         steps = [{**step, "turn": run.turn, "decision": step["decision"].to_dict()} for step in run.steps]
         record = {
@@ -317,9 +318,9 @@ class RoutingDesk(Desk):
 
             append(self._route_log, record)
 
-    def _static(self, bound: Any, target: Any, operation: str) -> dict[str, Any]:
-        """What does not change from call to call: abilities, window, region."""
-        key = (target.model, operation, target.dialect)
+    def _static(self, bound: Any, target: Target, operation: str, role: str) -> dict[str, Any]:
+        """What does not change from call to call: what is declared, abilities, window, region."""
+        key = (target, operation, role)
         found = self._facts_of.get(key)
         if found is None:
             op = bound.operation
@@ -331,7 +332,7 @@ class RoutingDesk(Desk):
                 lacks.add("stream")
             if facts.get("input"):
                 lacks |= {flag for modality, flag in _READS.items() if modality not in facts["input"] and not own.get(flag)}
-            found = {"lacks": sorted(lacks)}
+            found = {**_declared(target, role), "lacks": sorted(lacks)}
             window = facts.get("context") or facts.get("max_input")
             if window:
                 found["context"] = window
@@ -363,6 +364,12 @@ def _beside(ledger: Any) -> Any:
     elif isinstance(ledger, str) and "://" in ledger:
         ledger = None
     return ledger if isinstance(ledger, (str, os.PathLike)) else os.environ.get("LLMKIT_JOURNAL") or None
+
+
+def _declared(target: Target, role: str) -> dict[str, Any]:
+    """What a route says of a target, in the words decisions read."""
+    about = {"target": target.model, "role": role, "weight": target.weight}
+    return {**about, "languages": list(target.languages), "tasks": list(target.tasks)}
 
 
 def _tags(given: Any) -> tuple[str, ...]:

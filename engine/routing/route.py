@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,7 @@ class Route:
     residency: str | Sequence[str] = ()
     hedge: bool = False
     classify: Callable[[Mapping[str, Any]], str | None] | None = None
+    every: tuple[Target, ...] = field(default=(), init=False, repr=False)  #: all targets: the usual ones, `larger`, `unfiltered`
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -90,6 +91,8 @@ class Route:
         if not isinstance(self.unfiltered, bool):
             more = [self.unfiltered] if isinstance(self.unfiltered, (str, Mapping)) else self.unfiltered
             put("unfiltered", tuple(map(Target.of, more)))
+        others = self.unfiltered if isinstance(self.unfiltered, tuple) else ()
+        put("every", (*self.targets, *self.larger, *others))
         put("policy", _texts(self.policy, "policy"))
         put("residency", tuple(word.lower() for word in _texts(self.residency, "residency")))
         for word in self.policy:
@@ -105,12 +108,6 @@ class Route:
         if len({target.model for target in self.every}) < len(self.every):
             raise ConfigError(f"the route {self.name} names a target twice")
 
-    @property
-    def every(self) -> tuple[Target, ...]:
-        """All targets: the usual ones, then `larger`, then `unfiltered`."""
-        more = self.unfiltered if isinstance(self.unfiltered, tuple) else ()
-        return (*self.targets, *self.larger, *more)
-
     @classmethod
     def of(cls, name: str, given: Any) -> Route:
         """A route as `llmkit.yaml` writes it: a list of targets, or a mapping of its fields."""
@@ -120,7 +117,7 @@ class Route:
             return cls(given, name=name)
         if not isinstance(given, Mapping) or "targets" not in given:
             raise ConfigError(f"the route {name} is a list of targets, or a mapping with `targets`")
-        _known(given, cls, f"the route {name}", but=("name", "classify"))
+        _known(given, cls, f"the route {name}", but=("name", "classify", "every"))
         return cls(**{key: value for key, value in given.items() if value is not None}, name=name)
 
     def to_dict(self) -> dict[str, Any]:

@@ -6,7 +6,6 @@ A generator over the steps of `engine.call.step`, as every call is: sync and asy
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.call.flow import Call
@@ -211,11 +210,8 @@ class Run:
         run.deadline = self.deadline
         most = self.options["attempts"] or target.attempts or max(1, self.limits.call_attempts // len(self.route.targets))
         others = len(decision.order) > 1
-        run.limits = replace(
-            run.limits,
-            attempts=1 if decision.action == "probe" else max(1, min(run.limits.attempts, most) - self.sent.get(target.model, 0)),
-            max_wait=0.0 if others else run.limits.max_wait,  # who is told to wait asks another one
-        )
+        left = 1 if decision.action == "probe" else max(1, min(run.limits.attempts, most) - self.sent.get(target.model, 0))
+        run.limits = run.limits.narrowed(left, 0.0 if others else run.limits.max_wait)  # who is told to wait asks another one
         self.operation = call.operation
         if self.watch is not None:
             self.watch.follows(call)
@@ -272,10 +268,15 @@ class Run:
         """The answer's report: every attempt with its reason and cost, and how the choice came about."""
         report = response.report
         last = next((record for record in reversed(self.records) if record["kind"] == "ok"), None)
-        if last is not None:
-            cost = response.cost
-            last["cost"] = None if cost is None else str(cost)
-        report.attempts = self.records
+        pending = report._pending
+        if last is not None and pending is not None and pending.made is None and not self.desk.logs(self):
+            pending.charged = (self.records, last)
+            del report.attempts  # made with the bill, when somebody looks
+        else:
+            if last is not None:
+                cost = response.cost
+                last["cost"] = None if cost is None else str(cost)
+            report.attempts = self.records
         skipped = {target: why for step in self.steps for target, why in step["decision"].skipped.items()}
         chosen = last["target"] if last is not None else decision.chosen
         skipped.pop(str(chosen), None)
