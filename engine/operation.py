@@ -38,6 +38,23 @@ def _random_id(name: str | None = None) -> str:
     return str(uuid4())
 
 
+class _Names:
+    """Ids of one call: a name has the same one in every request of it (SPEC_LANGUAGE 3.3)."""
+
+    __slots__ = ("_made", "_make")
+
+    def __init__(self, make: Callable[..., str]) -> None:
+        self._make = make
+        self._made: dict[str, str] = {}
+
+    def __call__(self, name: str | None = None) -> str:
+        if name is None:
+            return self._make()
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+
 class Operation:
     """One operation of one model, with the caller's settings."""
 
@@ -131,7 +148,7 @@ class Operation:
         context.setdefault("model", self.model)
         context["$report"] = report
         context["$now"] = now
-        context["$uuid"] = self.uuid
+        context["$uuid"] = _Names(self.uuid)
         policy = unsupported or self.unsupported
         context["$unsupported"] = policy
         if not around:
