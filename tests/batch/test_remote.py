@@ -189,3 +189,49 @@ def test_answers_of_embeddings(tmp_path: Path) -> None:
     done = ask(service, tmp_path, ["one", "two"], model="openai/text-embedding-3-small", operation="embeddings")
     assert [line["response"]["outputs"][0]["vector"][0] for line in done.results()] == [0.5, 0.5]
     assert service.batches["batch-0"]["endpoint"] == "/v1/embeddings" and isinstance(done.cost, Decimal)
+
+
+def test_a_batch_whose_lines_lie_in_a_bucket(tmp_path: Path) -> None:
+    """Bedrock: a signed upload, a job that names it, and the answers beside it."""
+    arn, asked = "arn:aws:bedrock:us-east-1:1:model-invocation-job/j1", list[httpx.Request]()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        assert f"/us-east-1/{'s3' if '.s3.' in request.url.host else 'bedrock'}/" in request.headers["authorization"]
+        if request.url.host == "b.s3.us-east-1.amazonaws.com" and request.method == "GET":
+            said = {
+                "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},
+                "stopReason": "end_turn",
+                "usage": {"inputTokens": 3, "outputTokens": 1},
+            }
+            rows = [json.loads(line) for line in asked[0].content.splitlines()]
+            return httpx.Response(200, content="\n".join(json.dumps({**row, "modelOutput": said}) for row in reversed(rows)))
+        if request.url.host == "b.s3.us-east-1.amazonaws.com":
+            return httpx.Response(200, headers={"etag": "x"})
+        if request.method == "POST":
+            return httpx.Response(200, json={"jobArn": arn})
+        where = json.loads(asked[1].content)["inputDataConfig"]
+        return httpx.Response(200, json={"jobArn": arn, "status": "Completed", "inputDataConfig": where})
+
+    keys = {"access_key": "AKID", "secret_key": "s" * 40, "region": "us-east-1"}
+    settings = {**keys, "batch_bucket": "https://b.s3.us-east-1.amazonaws.com", "batch_role": "arn:aws:iam::1:role/r"}
+    with engine.Client(transport=httpx.MockTransport(handle), providers={"amazon-bedrock": settings}, clock=FakeClock()) as made:
+        done = made.batch(["one", "two"], model="amazon-bedrock/us.amazon.nova-pro-v1:0", mode="remote", out=tmp_path / "o")
+        assert texts(done) == ["hi", "hi"] and done.usage["input_tokens"] == 6
+        put, post, poll, get = asked
+        job = json.loads(post.content)
+        assert f"s3://b{put.url.path}" == job["inputDataConfig"]["s3InputDataConfig"]["s3Uri"] and put.method == "PUT"
+        assert json.loads(put.content.splitlines()[0]) == {
+            "recordId": "row-0",
+            "modelInput": {"messages": [{"role": "user", "content": [{"text": "one"}]}]},
+        }
+        assert job["modelId"] == "us.amazon.nova-pro-v1:0" and job["clientRequestToken"] in job["jobName"]
+        assert (
+            poll.url.raw_path.endswith(b"model-invocation-job%2Fj1")
+            and get.url.path == f"/llmkit/j1/{put.url.path.rpartition('/')[2]}.out"
+        )
+        with (
+            pytest.raises(ConfigError, match="batch-bucket-is-not-set"),
+            engine.Client(providers={"amazon-bedrock": keys}) as other,
+        ):
+            other.batch(["one"], model="amazon-bedrock/us.amazon.nova-pro-v1:0", mode="remote")
