@@ -136,6 +136,8 @@ class Client(Caller):
         """Close all connections. The client can be used again; it then opens new ones."""
         if self._driver_made is not None:
             self._driver_made.transport.close()
+        if self._cache is not None:
+            self._cache.close()
         if self.journal is not None:
             self.journal.flush()
 
@@ -297,6 +299,8 @@ class AsyncClient(Caller):
         """Close all connections. The client can be used again; it then opens new ones."""
         if self._driver_made is not None:
             await self._driver_made.transport.close()
+        if self._cache is not None:
+            self._cache.close()
         if self.journal is not None:
             self.journal.flush()
 

@@ -69,6 +69,11 @@ class Cache:
             return flow
         return flow if key is None else Lookup(self, call, flow, stream, account, wish, question, key).flow()
 
+    def close(self) -> None:
+        """Close the store, if it is this client's own. It is opened again when it is needed."""
+        if self.store is not self.options.store:
+            self.store.close()
+
     def repeats_secret(self, call: Call, payload: bytes) -> bool:
         """Whether an answer echoes what its call was signed with: a secret does not go into a cache."""
         own = [secret for keys in call.credentials for secret in keys.values()]
@@ -108,7 +113,11 @@ class Cache:
 
     def points(self, call: Call, scope: str, group: str) -> Flow:
         """What leads to the keys of a group."""
-        found: list[tuple[str, bytes]] = (yield from self._asked(call, lambda: self.store.points(scope, group))) or []
+
+        def points() -> list[tuple[str, bytes]]:
+            return [(key, vector) for key, vector in self.store.points(scope, group) if isinstance(vector, bytes)]
+
+        found: list[tuple[str, bytes]] = (yield from self._asked(call, points)) or []
         seal = self._seal
         if seal is None:
             return found

@@ -15,7 +15,6 @@ from engine.cache.options import Wish
 from engine.cache.replay import replayed
 from engine.cache.semantic import asked_of, nearest, unit
 from engine.call.step import Deliver, Flow, Pump
-from engine.errors import Error
 from engine.routing.steps import Turn, Work
 from engine.types import Response, Usage
 
@@ -57,7 +56,7 @@ class Lookup:
         """The Response, kept or new. Who asks what is being asked waits for that answer, unless he wants one of his own."""
         if not (self.wish.read and self.wish.write):
             found = (yield from self._kept()) if self.wish.read else None
-            return (yield from self._deliver(*found)) if found is not None else (yield from self._new(None))
+            return (yield from self._deliver(found[0])) if found is not None else (yield from self._new())
         flights, monotonic, deadline = self.cache.flights, self.call.clock.monotonic, self.call.attempts.deadline
         while True:
             flight, place = flights.join(self.key, self.stream)
@@ -71,7 +70,7 @@ class Lookup:
             if place.outcome == "left":
                 continue
             response = self._told(*place.told) if place.told is not None else None
-            return (yield from self._deliver(response, None)) if response is not None else (yield from self._new(None))
+            return (yield from self._deliver(response)) if response is not None else (yield from self._new())
 
     def _leading(self, flight: Flight) -> Flow:
         """Look it up, else ask for all who wait."""
@@ -81,8 +80,8 @@ class Lookup:
             if found is not None:
                 response, told = found
                 outcome = "told"
-                flights.land(self.key, flight, outcome, told)
-                return (yield from self._deliver(response, told))
+                flights.land(self.key, flight, outcome, told)  # who waits need not wait for this caller to read
+                return (yield from self._deliver(response))
             response, told = yield from self._asked(flight)
             outcome = "told" if told is not None else "failed"
             return response
@@ -102,7 +101,11 @@ class Lookup:
             return response, (payload, cache.store.name)
         if cache.options.semantic is None or not self.wish.semantic:
             return None
-        key = yield from self._similar()
+        key = None
+        try:
+            key = yield from self._similar()
+        except Exception as problem:  # then only the question itself is looked for
+            cache.failed(self.call, problem)
         payload = (yield from cache.get(self.call, self.scope, key)) if key is not None else None
         if payload is not None and (response := self._told(payload, "semantic")) is not None:
             return response, (payload, "semantic")
@@ -119,7 +122,7 @@ class Lookup:
         usage, response.usage = response.usage, Usage()
         try:
             call.finish(response)
-        except Error:  # it is not what this caller wants it to be parsed as
+        except Exception:  # it is not what this caller wants it to be parsed as, or no answer at all
             return None
         response.usage = usage
         report = response.report
@@ -132,7 +135,7 @@ class Lookup:
             report.cache["cosine"] = self.cosine
         return response
 
-    def _deliver(self, response: Response, told: Told | None) -> Flow:
+    def _deliver(self, response: Response) -> Flow:
         """Hand a kept answer to the caller."""
         found = response.report.cache or {}
         self.inner.close()
@@ -173,9 +176,9 @@ class Lookup:
             yield from cache.point(self.call, self.scope, group, self.key, vector, until, semantic.most)
         return response, (payload, "flight")
 
-    def _new(self, flight: Flight | None) -> Flow:
-        """The Response of the call itself."""
-        response, _ = yield from self._asked(flight)
+    def _new(self) -> Flow:
+        """The Response of the call itself, for which nobody waits."""
+        response, _ = yield from self._asked(None)
         return response
 
     # --- what means the same ----------------------------------------------------------------------------------------
@@ -200,19 +203,15 @@ class Lookup:
         return found[1] if found[0] >= semantic.threshold else None
 
     def _embedded(self, model: str, text: str) -> Flow:
-        """The vector of a text, by a call of this client; None if that fails."""
+        """The vector of a text, by a call of this client; None for one without a direction."""
         desk, left = self.cache.desk, self.call.attempts.deadline.left()
         if left <= 0:
             return None
         fields = {"input": [text], "timeout": left, "tenant": self.account.tenant, "tags": self.account.tags}
-        try:
-            _, flow = desk._flow("embeddings", model, fields, False)
-            response: Response = yield from flow
-            self.spent = response.cost
-            return unit(response.embeddings[0])
-        except Exception as problem:  # then only the question itself is looked for
-            self.cache.failed(self.call, problem)
-            return None
+        _, flow = desk._flow("embeddings", model, fields, False)
+        response: Response = yield from flow
+        self.spent = response.cost
+        return unit(response.embeddings[0])
 
 
 def _watched(flow: Flow, flight: Flight, clock: Any) -> Flow:

@@ -198,6 +198,16 @@ def test_the_mark_knows_its_place(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.sqlite.key"]
 
 
+def test_a_closed_client_closes_its_file_and_can_go_on(tmp_path: Path) -> None:
+    with Simulator([{"say": "fine"}]) as sim:
+        client = sim.client(cache=tmp_path / "a.sqlite")
+        client.chat(A, "hi")
+        client.close()
+        assert client._cache.store._db is None  # type: ignore[union-attr]
+        assert client.chat(A, "hi").report.cache["hit"]  # type: ignore[index]
+        client.close()
+
+
 def test_two_clients_share_a_file_and_its_key(tmp_path: Path) -> None:
     with Simulator([{"say": "fine"}]) as sim:
         assert not sim.client(cache=tmp_path / "a.sqlite").chat(A, "hi").report.cache["hit"]  # type: ignore[index]
@@ -230,6 +240,29 @@ def test_a_cache_that_fails_fails_no_call() -> None:
         client = sim.client(cache=Broken())
         assert [client.chat(A, "hi").text for _ in range(3)] == ["fine"] * 3
         assert client.chat(A, "hi").report.cache == {"hit": False, "kept": False}
+
+
+class Confused:
+    """A store that answers anything."""
+
+    name, quick, shared = "confused", True, False
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def get(self, *a: Any) -> Any:
+        return self.answer
+
+    put = point = points = get
+
+
+@pytest.mark.parametrize("answer", [7, "text", b"\xff", [], {"a": 1}, [(1, 2, 3)], [("k", 5)], object(), b'{"format":1,"at":1,"until":9e12,"cost":null,"warnings":[],"ignored":{},"raw":null,"response":{"choices":[{"a":1}],"usage":7}}'])  # fmt: skip
+def test_a_cache_that_answers_nonsense_fails_no_call(answer: Any) -> None:
+    with Simulator([{"say": "fine"}]) as sim:
+        client = sim.client(cache={"store": Confused(answer), "semantic": {"model": "openai/text-embedding-3-small"}})
+        assert client.chat(A, "hi").text == "fine"
+        with client.chat.stream(A, "hi") as stream:
+            assert stream.finish().text == "fine"
 
 
 # --- a server -----------------------------------------------------------------------------------------------------------
