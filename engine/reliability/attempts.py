@@ -181,6 +181,8 @@ class Attempts:
         record: dict[str, Any] = {"target": self.target, "kind": kind, "seconds": round(self._ended - self._start, 6)}
         if status is not None:
             record["status"] = status
+        if self._ring.size > 1:
+            record["key"] = self.key  # its place among the provider's keys
         self.records.append(record)
         if self.notify is not None:
             self.notify("attempt_ended", record)
