@@ -235,3 +235,33 @@ def test_a_batch_whose_lines_lie_in_a_bucket(tmp_path: Path) -> None:
             engine.Client(providers={"amazon-bedrock": keys}) as other,
         ):
             other.batch(["one"], model="amazon-bedrock/us.amazon.nova-pro-v1:0", mode="remote")
+
+
+def test_a_batch_whose_rows_are_known_by_a_label(tmp_path: Path) -> None:
+    """Vertex: lines in a bucket without ids of their own."""
+    job, asked = "projects/1/locations/us-central1/batchPredictionJobs/2", list[httpx.Request]()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        assert request.headers["authorization"] == "Bearer t"
+        if request.url.path.startswith("/upload/"):
+            return httpx.Response(200, json={"name": request.url.params["name"]})
+        if request.url.path.startswith("/storage/"):
+            said = {"candidates": [{"content": {"parts": [{"text": "hi"}], "role": "model"}, "finishReason": "STOP"}]}
+            lines = [{**json.loads(line), "status": "", "response": said} for line in asked[0].content.splitlines()]
+            lines[1].update(status="Bad Request: nothing asked", response={})
+            return httpx.Response(200, content="\n".join(map(json.dumps, lines)))
+        done = {"state": "JOB_STATE_SUCCEEDED", "outputInfo": {"gcsOutputDirectory": "gs://bucket/llmkit/prediction-1"}}
+        return httpx.Response(200, json={"name": job, **(done if request.method == "GET" else {"state": "JOB_STATE_PENDING"})})
+
+    settings = {"access_token": "t", "project": "p", "region": "us-central1", "batch_bucket": "bucket"}
+    with engine.Client(transport=httpx.MockTransport(handle), providers={"google-vertex": settings}, clock=FakeClock()) as made:
+        done = made.batch(["one", "two"], model="google-vertex/gemini-3-flash-preview", mode="remote", out=tmp_path / "o")
+    assert texts(done) == ["hi", None]
+    assert [line["error"] and line["error"]["message"] for line in done.results()] == [None, "Bad Request: nothing asked"]
+    put, post, poll, get = asked
+    assert json.loads(post.content)["inputConfig"]["gcsSource"]["uris"] == [f"gs://bucket/{put.url.params['name']}"]
+    assert (
+        poll.url.path == f"/v1/{job}"
+        and get.url.raw_path == b"/storage/v1/b/bucket/o/llmkit%2Fprediction-1%2Fpredictions.jsonl?alt=media"
+    )
