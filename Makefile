@@ -8,7 +8,7 @@ SDKS   := .venv-sdks
 SHARED ?= ../shared
 JOBS   ?= 2
 
-.PHONY: demo test check format replay wire faults batch-kills laws properties pairs sdk-matrix docs bench bench-gateway large-files job-kills soak clean
+.PHONY: demo test check format replay wire faults batch-kills laws properties pairs sdk-matrix docs bench bench-gateway large-files job-kills vectors soak clean
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -107,6 +107,10 @@ bench-gateway: $(VENV)/.test
 MEGABYTES ?= 2048
 large-files: $(VENV)/.test
 	$(BIN)/python tools/large_files.py --megabytes $(MEGABYTES)
+
+# what reading vectors costs beside parsing their JSON alone
+vectors: $(VENV)/.test
+	$(BIN)/python tools/vector_speed.py
 
 # processes are killed around the submission of jobs: none is lost, none is submitted twice
 KILLS ?= 200

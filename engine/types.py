@@ -332,6 +332,14 @@ class Response(_Plain):
         return [f["vector"] for f in sorted(found, key=lambda f: f.get("index") or 0)]
 
     @property
+    def vectors(self) -> Any:
+        """The vectors as one numpy array, a row for each input: float32, int8 or uint8, as they came. Needs numpy."""
+        from engine.call.media import array_of
+
+        dtype = next((e.fields.get("dtype") for e in self.outputs if e.kind == "embedding"), None)
+        return array_of(self.embeddings, dtype)
+
+    @property
     def models(self) -> list[Event]:
         """The models of a list: `id`, and `name`, `context`, `max_output`, `created`, `owner` where the provider says them."""
         return [e for e in self.outputs if e.kind == "model"]

@@ -30,6 +30,10 @@ _NOT_BRACKETS = bytes(i for i in range(256) if i not in b"{}[]")
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGERS = range(-(2**63), 2**64)  # beyond it a number is a float, as orjson has it
+_LARGE = 1 << 18  # bytes of a text that is looked through in another way
+_MARKS = 20_000  # opening brackets it may have for that
+_NAMED = re.compile(rb'[{]\s*"[A-Za-z_]')
+_CLOSED = re.compile(rb"([]}][]}\s]*),\s*\Z")  # brackets that close right before one that opens
 _LIMIT = "the JSON is nested deeper than 64 levels or holds a number of more than 64 characters"
 
 
@@ -55,7 +59,9 @@ def loads(data: bytes | str) -> Any:
 
 def loads_event(data: bytes) -> Any:
     """The value of one event of a stream. Long numbers are not looked for: in 16 MiB they do no harm, they become floats."""
-    if data.count(b"{") + data.count(b"[") > DEPTH:
+    if len(data) > _LARGE:
+        _check_large(data)
+    elif data.count(b"{") + data.count(b"[") > DEPTH:
         _check_depth(data)
     if orjson is not None:
         try:
@@ -63,6 +69,31 @@ def loads_event(data: bytes) -> Any:
         except ValueError:
             pass  # read again below: what is wrong may be characters only
     return _read(data)
+
+
+def _check_large(data: bytes) -> None:
+    """The same of a large text, which mostly is vectors or pictures: its opening brackets are looked for, and nothing is copied.
+
+    A brace that is followed by a name is no part of a text, if nothing is escaped; nor are the brackets that close right before it.
+    Those alone mostly prove that the nesting is low. Else, and where brackets are many, the text is read as any other.
+    """
+    escaped = b"\\" in data
+    opened: list[int] = []
+    for char in b"[{":
+        at = data.find(char)
+        while at >= 0:
+            opened.append(at)
+            if len(opened) > _MARKS:
+                return _check_depth(data)
+            at = data.find(char, at + 1)
+    depth = 0
+    for at in sorted(opened):
+        depth += 1
+        if not escaped and _NAMED.match(data, at) and (before := _CLOSED.search(data, max(0, at - 64), at)):
+            depth -= before[1].count(b"]") + before[1].count(b"}")
+        if depth > DEPTH:
+            return _check_depth(data)
+    return None
 
 
 def _check_depth(data: bytes) -> None:

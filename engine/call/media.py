@@ -9,6 +9,8 @@ from array import array
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from engine.errors import ConfigError
+
 _CODES = {"float32": "f", "int8": "b", "uint8": "B", "binary": "b", "ubinary": "B"}
 _TYPES = ("image", "audio", "video")
 
@@ -66,7 +68,7 @@ def vector(value: Any, dtype: Any) -> Any:
         return value
     try:
         items = array(_CODES.get(str(dtype or "float32"), "f"))
-        items.frombytes(base64.b64decode(value))
+        items.frombytes(binascii.a2b_base64(value))
     except (binascii.Error, ValueError):
         return None
     if sys.byteorder == "big":
@@ -74,6 +76,20 @@ def vector(value: Any, dtype: Any) -> Any:
     if items.typecode == "f" and _halved(items):
         return _doubles(value)
     return items.tolist()
+
+
+def array_of(vectors: list[Any], dtype: Any) -> Any:
+    """Vectors of one length as a numpy array of two dimensions. ConfigError without numpy, and for vectors of several lengths."""
+    try:
+        import numpy
+    except ImportError:
+        raise ConfigError("arrays need numpy: pip install numpy") from None
+    if len({len(vector) for vector in vectors}) > 1:
+        raise ConfigError("the vectors differ in length: no array holds them")
+    kind = {"b": "int8", "B": "uint8"}.get(_CODES.get(str(dtype), "f"), "float32")
+    if not vectors:
+        return numpy.empty((0, 0), kind)
+    return numpy.asarray(vectors, kind)
 
 
 def _halved(items: array[Any]) -> bool:

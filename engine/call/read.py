@@ -9,7 +9,7 @@ from engine import errors
 from engine.call.accumulate import Accumulator
 from engine.call.decode import DecodeLimits
 from engine.call.failure import failure, is_error, page_text, request_id
-from engine.call.json import JsonError, JsonLimitError, loads
+from engine.call.json import JsonError, JsonLimitError, loads, loads_event
 from engine.call.waits import lower, rate_limits
 from engine.plan import Call, OperationPlan
 from engine.types import Response, Stored
@@ -45,10 +45,25 @@ def read_whole(
         if plan.call.reply == "json" and _is_stream(found, body):
             return _fold(plan, status, found, body, context, now, model, limits)
     try:
-        document = read_document(plan.call.reply, status, found, body, limits)
+        document = read_document(plan.call.reply, status, found, body, limits, _reader(plan))
     except errors.Error as error:
         raise describe(error, plan, status, found, model) from None
+    if plan.name == "embeddings":
+        return _undisturbed(read_mapped, plan, plan.response, status, found, document, context, now, model)
     return read_mapped(plan, plan.response, status, found, document, context, now, model)
+
+
+def _undisturbed(work: Callable[..., Response], *given: Any) -> Response:
+    """Work done while the collector rests: it would look at every number of every new vector, and none of them is garbage."""
+    import gc
+
+    if not gc.isenabled():
+        return work(*given)
+    gc.disable()
+    try:
+        return work(*given)
+    finally:
+        gc.enable()
 
 
 def read_mapped(
@@ -162,7 +177,20 @@ def read_value(
     return value, document
 
 
-def read_document(reply: str, status: int, headers: Mapping[str, str], body: bytes, limits: DecodeLimits = _LIMITS) -> Any:
+def _reader(plan: OperationPlan) -> Callable[[bytes], Any]:
+    """What reads the answers of an operation. Among the million numbers of vectors no long one is looked for, as in the events of a
+    stream: it does no harm."""
+    return loads_event if plan.name == "embeddings" else loads
+
+
+def read_document(
+    reply: str,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    limits: DecodeLimits = _LIMITS,
+    reader: Callable[[bytes], Any] = loads,
+) -> Any:
     """What a map sees of an answer (SPEC_LANGUAGE 4, `reply`). Raises ProtocolError and LimitError.
 
     `json` is the parsed body and `jsonl` the list of its lines; the others are `{status, headers, body}` with the body as
@@ -171,7 +199,7 @@ def read_document(reply: str, status: int, headers: Mapping[str, str], body: byt
     if len(body) > limits.body and reply not in ("binary", "http"):
         raise errors.for_kind("limit")(f"the answer is larger than {limits.body} bytes")
     if reply == "json":
-        return _json(body) if body.strip() else None
+        return _json(body, reader) if body.strip() else None
     if reply == "jsonl":
         return [_json(line) for line in body.split(b"\n") if line.strip()]
     content_type = headers.get("content-type", "").lower()
@@ -226,14 +254,14 @@ def _protocol(
     return describe(errors.for_kind("protocol")(text, raw=document), plan, status, headers, model)
 
 
-def _json(body: bytes) -> Any:
+def _json(body: bytes, reader: Callable[[bytes], Any] = loads) -> Any:
     """A JSON document that is a mapping or a list."""
     start = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if start == b"<":
         page = body.decode("utf-8", "replace")
         raise errors.for_kind("protocol")(f"the answer is a page, not JSON: {page_text(page)[:_PREVIEW]}", raw=page)
     try:
-        document = loads(body)
+        document = reader(body)
     except JsonLimitError as error:
         raise errors.for_kind("limit")(str(error)) from None
     except JsonError:
