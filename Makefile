@@ -55,7 +55,8 @@ wire: $(SDKS)/.ready
 	LLMKIT_SDK_PYTHON=$(SDKS)/bin/python $(BIN)/python tools/wire.py $(SHARED)/wire
 	LLMKIT_SDK_PYTHON=$(SDKS)/bin/python $(BIN)/python tools/wire_operations.py $(SHARED)/wire
 
-# every reliability proof in full: the shared fault matrix, our own table, retry storm, deadlines, killed streams
+# every reliability proof in full: the shared fault matrix, our own table, retry storm, deadlines, killed streams, limits and
+# budgets (with a redis-server on the machine also shared ones)
 ROUNDS ?= 100
 faults: $(VENV)/.test
 	$(BIN)/python tools/faults.py --shared $(SHARED) --rounds $(ROUNDS)

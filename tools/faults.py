@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 """Every reliability proof in full, with its score.
 
-    tools/faults.py [shared] [table] [proofs] [--shared DIR] [--calls N] [--sequences N] [--rounds N] [--verbose]
+    tools/faults.py [shared] [table] [proofs] [bounds] [--shared DIR] [--calls N] [--sequences N] [--rounds N] [--outages N] [--verbose]
 
 shared   the independent fault matrix (../shared/bench/faults) over our adapter, on both async transports
 table    our own fault table: sync and async clients on four wires, and the careless client that must fail it
 proofs   retry storm, deadline, killed streams, cancellation at any moment
-Without a word: all three. Exit code 0 only if everything holds.
+bounds   rate limits and budgets with 200 callers; budgets in a Redis that is killed, paused and emptied
+Without a word: all of them. Exit code 0 only if everything holds.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,17 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from tests.faults import shared_judge  # noqa: E402
+from tests.faults.bounds import nearly_spent, rated  # noqa: E402
 from tests.faults.deadlines import deadlines  # noqa: E402
 from tests.faults.judge import UNSAFE, WAYS, judge, plan  # noqa: E402
 from tests.faults.kills import cancelled_anywhere, kills  # noqa: E402
+from tests.faults.outages import outages  # noqa: E402
 from tests.faults.storm import storm, storm_on_loopback  # noqa: E402
 from tests.faults.table import BY_ID, TABLE  # noqa: E402
 from tests.faults.wires import WIRES  # noqa: E402
+from tests.redis_server import BINARY  # noqa: E402
+
+PARTS = ("shared", "table", "proofs", "bounds")
 
 
 def shared_matrix(harness: Path, verbose: bool) -> bool:
@@ -79,6 +86,25 @@ def many_calls(calls: int, sequences: int, rounds: int) -> bool:
     return all(fine)
 
 
+def bounds(rounds: int) -> bool:
+    fine = []
+    for way in ("sync", "async"):
+        made = rated(way, callers=200, amount=50, seconds=5)
+        what = f"rate limit     {way:9} 200 callers at 50 in 5 s: {made.early} early, {100 * made.used:.1f} % of the rate used"
+        fine.append(_told(not made.early and made.used >= 0.95, what))
+        spent = nearly_spent(way)
+        what = f"budget         {way:9} 200 callers: {spent.answered} answered, {spent.spent} of {spent.budget} USD spent"
+        fine.append(_told(spent.spent <= spent.budget and not spent.reserved and spent.refused > 0, what))
+    if BINARY is None:
+        print("shared budget  there is no redis-server on this machine, skipped")
+        return all(fine)
+    with tempfile.TemporaryDirectory() as folder:
+        seen = outages(rounds, Path(folder))
+    what = f"shared budget  {rounds} outages of Redis, {seen.calls} calls: {len(seen.failed)} failed, overspent by {100 * seen.worst:.2f} %"
+    fine.append(_told(not seen.failed and seen.worst <= 0.01, what, seen.failed))
+    return all(fine)
+
+
 def _told(held: bool, text: str, details: Any = ()) -> bool:
     print(f"{text}: {'holds' if held else 'BROKEN'}", flush=True)
     for detail in list(details)[:10]:
@@ -88,20 +114,22 @@ def _told(held: bool, text: str, details: Any = ()) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", help="shared, table, proofs")
+    parser.add_argument("what", nargs="*", help=", ".join(PARTS))
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--calls", type=int, default=10_000, help="of a retry storm")
     parser.add_argument("--sequences", type=int, default=1_000, help="random fault sequences under a deadline")
     parser.add_argument("--rounds", type=int, default=100, help="of killing 256 streams in each way")
+    parser.add_argument("--outages", type=int, default=20, help="of a Redis that budgets are kept in")
     parser.add_argument("--verbose", action="store_true", help="a line for each case")
     given = parser.parse_args()
-    if unknown := set(given.what) - {"shared", "table", "proofs"}:
-        parser.error(f"there is no {', '.join(sorted(unknown))}; there are shared, table and proofs")
-    what, start = given.what or ["shared", "table", "proofs"], time.monotonic()
+    if unknown := set(given.what) - set(PARTS):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    what, start = given.what or PARTS, time.monotonic()
     fine = [
         *([shared_matrix(given.shared / "bench" / "faults", given.verbose)] if "shared" in what else []),
         *([own_table(given.verbose)] if "table" in what else []),
         *([many_calls(given.calls, given.sequences, given.rounds)] if "proofs" in what else []),
+        *([bounds(given.outages)] if "bounds" in what else []),
     ]
     print(f"{'all held' if all(fine) else 'something is broken'} after {time.monotonic() - start:.0f} s")
     return 0 if all(fine) else 1

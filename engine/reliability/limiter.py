@@ -21,6 +21,7 @@ __all__ = ["Limiter", "Ticket"]
 
 QUEUE = 1000  # callers that may wait for one provider
 MARGIN = 1.04  # a period lasts this much longer here than there: requests do not travel equally fast
+MOST_MARGIN = 0.5  # seconds that it lasts longer at most: travel does not take longer because a period does
 _ENDLESS = float("inf")
 
 
@@ -31,7 +32,7 @@ class _Window:
 
     def __init__(self, rate: Rate) -> None:
         self.amount = rate.amount
-        self.span = rate.seconds * MARGIN
+        self.span = min(rate.seconds * MARGIN, rate.seconds + MOST_MARGIN)
         self.used = 0.0
         self.entries: list[list[float]] = []  # [when, how much], by time
 

@@ -70,7 +70,7 @@ def storm_on_loopback(calls: int, way: str, answer: Callable[[Exchange], Any]) -
     with Server() as server:
         case = server.open(Case(answer, KEY, wire=OPENAI))
         seen, failed = storm(calls, way, base_url=case.base_url + OPENAI.prefix)
-        assert failed == calls and seen == len(case.requests)
+        assert failed == calls and seen >= len(case.requests)  # on a busy machine an attempt may end before it arrives
         return seen
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.faults.bounds import nearly_spent, rated
 from tests.faults.deadlines import LATE, deadlines
 from tests.faults.kills import cancelled_anywhere, kills
 from tests.faults.proofs import WAYS
@@ -46,3 +47,11 @@ def test_r8_nothing_is_left_of_killed_streams(way: str) -> None:
 def test_r8_a_call_may_be_cancelled_at_any_moment(way: str) -> None:
     left = cancelled_anywhere(way, 160)
     assert left.streams == 160 and not left.found
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_f7_many_callers_under_a_limit_and_on_a_small_budget(way: str) -> None:
+    made = rated(way, callers=90, amount=30)
+    assert len(made.times) == 90 and not made.early and made.used > 0.8  # of short periods, on a machine that does other things
+    spent = nearly_spent(way, callers=60)
+    assert spent.refused and spent.answered and spent.spent <= spent.budget and not spent.reserved

@@ -86,35 +86,6 @@ def test_the_queue_has_an_end() -> None:
         limiter.ask(Ticket(limiter, ("p", "m", 0), 1.0, ""), 0.0)
 
 
-@pytest.mark.parametrize("way", ["threads", "tasks"])
-def test_200_callers_through_a_client(way: str) -> None:
-    """On the wall clock, with a stand-in that writes down when each request came."""
-    amount, callers = 50, 150
-    rates = {"groq": {"requests": f"{amount}/s"}}
-    arrived: list[float] = []
-
-    def say(request: Any) -> Any:
-        arrived.append(time.monotonic())
-        return "ok"
-
-    with Simulator(say) as sim:
-        if way == "threads":
-            client = sim.client(rates=rates)
-            with ThreadPoolExecutor(64) as pool:
-                list(pool.map(lambda _: client.chat(A, "hi"), range(callers)))
-        else:
-
-            async def run() -> None:
-                async with sim.async_client(rates=rates) as client:
-                    await asyncio.gather(*(client.chat(A, "hi") for _ in range(callers)))
-
-            asyncio.run(run())
-    arrived.sort()
-    apart = [later - earlier for earlier, later in zip(arrived, arrived[amount:])]
-    assert len(arrived) == callers and min(apart) > 0.85  # as it arrived: the stand-in's own queue lies between
-    assert arrived[-1] - arrived[0] < 2 / 0.9 + 0.5
-
-
 def test_a_caller_whose_turn_would_come_too_late_is_refused_at_once() -> None:
     with Several() as several, several.client(rates={"groq": {"requests": "1/min"}}) as client:
         client.chat(A, "hi")
