@@ -13,7 +13,7 @@ from engine.call.accumulate import Accumulator
 from engine.call.failure import failure
 from engine.call.flow import Call, exchanged
 from engine.call.read import finish, map_document, read_value
-from engine.call.request import build
+from engine.call.request import build, with_query
 from engine.call.step import Answer, Flow, Wait
 from engine.errors import DeadlineError, Error, ProtocolError
 from engine.plan import Call as CallPlan
@@ -31,10 +31,11 @@ JITTER = 0.2  # of a pause: many jobs of one second do not ask in one second
 
 
 class Ask(NamedTuple):
-    """Make this call (None: the operation's own, which submits) and send its document back."""
+    """Make this call (None: the operation's own, which submits) and send its document back. `page`: further query parameters."""
 
     call: CallPlan | None
     scope: dict[str, Any]
+    page: dict[str, Any] | None = None
 
 
 class Pause(NamedTuple):
@@ -114,9 +115,17 @@ def course(
     documents = []
     for call in table.result:
         scope = {**context, "job": known(job)}
-        if call.when is None or call.when(scope):
-            documents.append((yield Ask(call, scope)))
+        page: dict[str, Any] | None = {} if call.when is None or call.when(scope) else None
+        while page is not None:
+            documents.append((yield Ask(call, scope, page)))
+            page = _following(operation, documents[-1], page)
     return documents if table.result else [job["last"]]
+
+
+def _following(operation: Operation, document: Any, page: dict[str, Any]) -> dict[str, Any] | None:
+    """The parameters of the next page of a result, or None after the last."""
+    found = {name: value for name, query in operation.plan.pages.items() if (value := query(document)) is not None and value != ""}
+    return found if found and found != page else None
 
 
 def look(operation: Operation, table: Job, job: dict[str, Any]) -> bool:
@@ -250,6 +259,8 @@ def ask(call: JobCall, step: Ask) -> Flow:
 
     def ready() -> Flow:
         request: HttpRequest = build(wanted, step.scope, operation.base_url, plan, main=False)
+        if step.page:
+            request.url = with_query(request.url, step.page)
         return (yield from walk.signed(request, wanted.auth))
 
     return (yield from exchanged(walk, wanted.timeout, read, ready))
