@@ -14,6 +14,7 @@ from engine.types import Choice, Citation, Event, Part, Response, Usage
 __all__ = ["Entry", "read", "refusal", "written"]
 
 FORMAT = 1
+TOLD = ("chat", "completion")  # operations whose answers say why they ended
 WHOLE = ("stop", "tool_calls")  # reasons to finish that do not mean "cut"
 _TYPES: dict[str, Any] = {"$choice": Choice, "$part": Part, "$citation": Citation, "$usage": Usage}
 _TAGS = {kind: tag for tag, kind in _TYPES.items()}
@@ -35,12 +36,12 @@ class Entry:
         self.cost = cost
 
 
-def refusal(response: Response, request: Mapping[str, Any]) -> str | None:
+def refusal(response: Response, request: Mapping[str, Any], operation: str) -> str | None:
     """Why an answer is not kept: it is not complete, was cut, or is not what was asked for. None for one that is."""
     if response.completeness != "complete":
         return "nobody knows whether the answer is complete"
     for choice in response.choices:
-        if choice.finish_reason not in WHOLE:
+        if choice.finish_reason not in WHOLE and (choice.finish_reason is not None or operation in TOLD):
             return f"the answer ended with {choice.finish_reason or 'no reason'}"
         if any(part.invalid for part in choice.tool_calls):
             return "the arguments of a tool call are no JSON"
@@ -61,7 +62,7 @@ def written(response: Response, at: float, until: float) -> bytes | None:
         "format": FORMAT,
         "at": at,
         "until": until,
-        "cost": None if cost is None else str(cost),
+        "cost": None if cost is None else f"{cost:f}",
         "warnings": [w for w in response.warnings if w not in about],
         "ignored": response.report.ignored_events,
     }
@@ -88,7 +89,7 @@ def read(payload: bytes) -> Entry | None:
             choice.tool_calls = [part for part in choice.parts if part.type == "tool_call" and not part.server]
         response.report.ignored_events.update(document["ignored"])
         cost = document["cost"]
-        return Entry(response, float(document["at"]), float(document["until"]), None if cost is None else str(Decimal(cost)))
+        return Entry(response, float(document["at"]), float(document["until"]), None if cost is None else f"{Decimal(cost):f}")
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
         return None
 

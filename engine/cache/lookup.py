@@ -155,12 +155,12 @@ class Lookup:
         if self.cosine is not None:
             report.cache["cosine"] = self.cosine
         if self.spent:
-            report.cache["spent"] = str(self.spent)
+            report.cache["spent"] = f"{self.spent:f}"
         if not self.wish.write:
             return response, None
         now = self.call.clock.time()
         until = now + (self.wish.ttl or cache.options.ttl)
-        why = refusal(response, self.call.context or {})
+        why = refusal(response, self.call.context or {}, self.call.operation.name)
         payload = written(response, now, until) if why is None else None
         if payload is not None and cache.repeats_secret(self.call, payload):
             payload, why = None, "the answer repeats a credential"

@@ -327,3 +327,24 @@ def test_a_question_has_one_name_whoever_is_asked(operation: str) -> None:
         assert len(keys) == 1 and None not in keys, provider
         found[provider] = str(keys.pop())
     assert len(set(found.values())) == len(found) > 1
+
+
+def test_sounds_are_kept_as_bytes() -> None:
+    import httpx
+
+    sent: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        if request.url.path.endswith("transcriptions"):
+            return httpx.Response(200, json={"text": "spoken"})
+        return httpx.Response(200, content=b"\x00\xffsound", headers={"content-type": "audio/mpeg"})
+
+    client = engine.Client(providers={"openai": {"api_key": "k" * 20}}, transport=httpx.MockTransport(handle), cache="memory")
+    first, again = (client.speech("openai/gpt-4o-mini-tts", "hi", voice="alloy") for _ in range(2))
+    assert again.report.cache["hit"] and again.outputs == first.outputs and len(sent) == 1  # type: ignore[index]
+    sound = b"RIFFxxxxWAVE" + bytes(100)
+    heard, again = (client.transcription("openai/whisper-1", sound) for _ in range(2))
+    assert again.report.cache["hit"] and again.text == heard.text == "spoken" and len(sent) == 2  # type: ignore[index]
+    client.transcription("openai/whisper-1", sound + b"1")
+    assert len(sent) == 3

@@ -147,8 +147,9 @@ def test_what_is_no_entry_is_a_miss(payload: bytes) -> None:
 
 def test_only_plain_data_is_kept() -> None:
     assert written(Response(raw={"x": object()}), 1.0, 2.0) is None
-    assert refusal(Response(), {}) == "the answer is empty"
-    assert refusal(Response(choices=[Choice(finish_reason="stop")], completeness="unverified"), {}) is not None
+    assert refusal(Response(), {}, "chat") == "the answer is empty"
+    assert refusal(Response(choices=[Choice()]), {}, "chat") == "the answer ended with no reason"
+    assert refusal(Response(choices=[Choice(finish_reason="stop")], completeness="unverified"), {}, "chat") is not None
 
 
 def test_an_async_client_keeps_no_credential_either(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_question_that_means_the_same_is_not_asked(world: World, name: str, tm
 
 def told_spent(world: World, client: Any) -> str:
     """What a look-up cost: the embedding of one text of five tokens."""
-    return str(client.price(MODEL, {"input_tokens": 5}, operation="embeddings").cost)
+    return f"{client.price(MODEL, {'input_tokens': 5}, operation='embeddings').cost:f}"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -72,11 +72,10 @@ def within(seconds: float, done: Callable[[], bool]) -> bool:
     return False
 
 
-def ways() -> Iterator[tuple[str, bool]]:
-    yield from (("headers", False), ("body", False), ("headers", True), ("pause", True))
+WAYS = [("headers", False), ("body", False), ("headers", True), ("pause", True)]
 
 
-@pytest.mark.parametrize("way, stream", ways())
+@pytest.mark.parametrize("way, stream", WAYS)
 def test_the_loser_is_gone_and_has_given_everything_back(way: str, stream: bool, settled: list[Any]) -> None:
     route = engine.Route([A, B], hedge=True)
     ledger = SqliteLedger(":memory:")
