@@ -354,7 +354,9 @@ def test_check_leaves_nodes_without_patches_plain() -> None:
 
 
 def test_a_streams_own_call_reads_what_stood_before_it_and_has_no_credentials_of_its_own(tmp_path: Path) -> None:
-    streamed = "stream: {before: {source: {post: /start, value: url}}, get: '{{ source }}', data: text, events: {a: {text: '@'}}%s}\n"
+    streamed = (
+        "stream: {before: {source: {post: /start, value: url}}, get: '{{ source }}', data: text, events: {a: {text: '@'}}%s}\n"
+    )
     write(tmp_path, acme_wire=WIRE + streamed % "", acme=ACME)
     assert not check(Catalog([tmp_path]), [("providers", "acme")]).errors
     for auth in ("{}", "{bearer: '{{ api_key }}'}"):

@@ -158,7 +158,19 @@ def test_the_nearest_spelling(word: str, known: list[str], close: str | None) ->
 def test_patches_may_delete_anywhere_and_be_partial() -> None:
     operation = schema("operation")["$defs"]["operation"]["properties"]
     deleted = dict.fromkeys([k for k in operation if k not in ("$replace", "connect", "subprotocols", "send", "map", "match")])
-    for key in ("events", "keepalive_every", "binary_frames", "audio", "operation", "spec", "name", "about", "docs", "checked", "witnesses"):
+    for key in (
+        "events",
+        "keepalive_every",
+        "binary_frames",
+        "audio",
+        "operation",
+        "spec",
+        "name",
+        "about",
+        "docs",
+        "checked",
+        "witnesses",
+    ):
         del deleted[key]
     patch = {"chat": deleted, "auth": None, "headers": {"a": None}, "embeddings": None, "speech": {"$replace": {"extends": "x"}}}
     stream = {
