@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sqlite3
 import statistics
 import time
@@ -16,7 +17,7 @@ import pytest
 
 from engine import errors
 from engine.serve.gateway.app import Gateway
-from engine.serve.gateway.config import Config, config_of
+from engine.serve.gateway.config import Config, config_of, read_config
 from engine.testing import Simulator
 from tests.serve.gateways import CATALOG, HOMES, behind, client_of
 
@@ -223,3 +224,15 @@ def test_the_url_of_a_redis_is_no_text_of_the_file() -> None:
     config = config_of({"ledger": {"redis": {"env": "REDIS"}, "file": "spend.sqlite", "away": 30}}, Path("/x"), environ)
     assert config.ledger["file"] == "/x/spend.sqlite" and "canary" not in repr(config)
     assert config_of({"ledger": "redis://localhost:6379/0"}, Path(), {}).ledger == {"redis": "redis://localhost:6379/0"}
+
+
+def test_the_page_shows_a_configuration_that_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "gateway.md").read_text("utf-8")
+    (block,) = re.findall(r"^```yaml\n(aliases:.*?^tenants:.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "llmkit.yaml").write_text(block)
+    (tmp_path / "labs.txt").write_text(BOLT)
+    (tmp_path / "labs-aws.txt").write_text(f"{ID}:{SECRET}")
+    config = read_config(tmp_path / "llmkit.yaml", {"ACME_KEYS": ACME})
+    assert config.known.owner(ACME) == "acme" and config.known.owner(BOLT) == "labs"
+    assert [config.extra_for(config.tenants[name]) for name in ("acme", "labs")] == ["drop", "forward"]
+    assert [budget.tenant for budget in config.spending()] == ["acme", "acme"]
