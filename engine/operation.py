@@ -169,6 +169,10 @@ class Operation:
             raise errors.ConfigError(f"{self.name} needs the chat of its provider")
         own = {name: fields[name] for name in _OUTER if name in fields}
         asked = {name: value for name, value in fields.items() if name not in _OUTER and name != "stream"}
+        extra = fields.get("extra")
+        if isinstance(extra, Mapping):  # what is beside the conversation, and what is in it
+            own["extra"] = {dialect: value for dialect, value in extra.items() if dialect in self.plan.dialects}
+            asked["extra"] = {dialect: value for dialect, value in extra.items() if dialect not in self.plan.dialects}
         context = chat.context(asked, report, unsupported)
         if chat._foreruns and needs_forerun(chat.plan, context):
             raise errors.UnsupportedError(f"{self.name} cannot fetch or upload what the request names; give the data itself")

@@ -36,7 +36,7 @@ def answer(random: Random, served: Served, streamed: bool) -> dict[str, Any]:
         if not streamed and "citations" in holder.reads and chance(random, 0.3) and any(p["type"] == "text" for p in made):
             choice["cited"] = [{"url": f"https://example.com/{name(random)}", "title": words(random)}]
         choices.append(choice)
-    made_usage = _usage(random, {counter for counter, _ in served.usage})
+    made_usage = counts(random, {counter for counter, _ in served.usage})
     return {"choices": choices, "usage": made_usage, "weave": random.randint(1, 10**6), "cuts": random.randint(1, 10**6)}
 
 
@@ -62,7 +62,7 @@ def _parts(random: Random, reads: frozenset[str], kinds: list[str]) -> list[dict
     return made
 
 
-def _usage(random: Random, counters: set[str]) -> dict[str, int]:
+def counts(random: Random, counters: set[str]) -> dict[str, int]:
     """Counters the dialect has a path for; totals include what they stand for."""
     found = {
         name: random.randint(0, 10**6)

@@ -13,7 +13,7 @@ from engine.types import Choice, Report, Response
 Found = tuple[tuple[Any, ...], Any, Any]
 _PROSE = ("text", "thinking", "refusal")
 #: settings that a service may change without losing what was meant; the report tells their fate
-_CHANGED = ("clamped", "dropped", "default", "refused")
+CHANGED = ("clamped", "dropped", "default", "refused")
 #: what a request says in canonical words -> the key of a body that most likely writes it
 PLACES = {"turns": "messages", "system": "system"}
 _SO_ANYWAY = {"parallel_tool_calls": True}  # absent, it means the same
@@ -65,7 +65,7 @@ def said_of_request(
     expected, got = _settings(known), _settings(back)
     for name in known.keys() - _UNSAID - (set() if known.get("tools") else {"parallel_tool_calls"}):
         fate = report.parameters.get(name, {})
-        if name in sample and fate.get("fate") not in _CHANGED and fate.get("sent", known[name]) == known[name]:
+        if name in sample and fate.get("fate") not in CHANGED and fate.get("sent", known[name]) == known[name]:
             expected[name], got[name] = known[name], back.get(name, _SO_ANYWAY.get(name))
     if not expected["tools"] or not got["tools"]:
         # some services want a tool where the history has calls

@@ -1,7 +1,9 @@
-"""What the laws are tried on: one dialect, or one provider's way of it, in both directions."""
+"""What the laws are tried on: one operation of a dialect, or a provider's way of it, in both directions."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from engine.catalog import Catalog
@@ -13,6 +15,8 @@ from engine.spec.node import Node
 from engine.spec.problem import Problems
 
 _EMPTY = Node({})
+#: the operations that are served
+SERVED = ("chat", "embeddings", "count_tokens", "list_models")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +30,38 @@ class Subject:
     signed: bool = False  # thinking has a place for its signature; elsewhere a signature means nothing
     either: bool = False  # keys may be written with underscores too
     renamed: tuple[tuple[str, str], ...] = field(default=())  # top-level native name -> another that is accepted
+    chat_types: frozenset[str] = frozenset()  # part types of the conversation that is asked about
+    reply_text: str = ""  # the template of a reply
 
 
 def subjects(catalog: Catalog, kind: str, id: str) -> list[Subject]:
-    """What of a file the laws speak of: the chat of a dialect or provider, if it is served. Raises SpecError for a wrong file."""
+    """What of a file the laws speak of: every operation that is served. Raises SpecError for a wrong file."""
     if kind == "dialects":
-        tree = dialect_tree(catalog, id, Problems())
-        if tree is None or not _serves(tree) or tree_operation(catalog, id) != "chat":
+        tree, name = dialect_tree(catalog, id, Problems()), tree_operation(catalog, id)
+        if tree is None or not _serves(tree) or name not in SERVED:
             return []
         served = catalog.served(id)
-        operation = Operation(served.plan, ProviderPlan(id, id), "m")
-        return [_subject(id, operation, served, tree)]
-    if kind != "providers":
-        return []
+        operation = Operation(served.plan, ProviderPlan(id, id), "m", chat=lambda: _bare(catalog, served.plan.chat_dialect))
+        return [_subject(catalog, id, operation, served, tree)]
+    return list(_of_provider(catalog, id)) if kind == "providers" else []
+
+
+def _of_provider(catalog: Catalog, id: str) -> Iterator[Subject]:
     root = catalog.tree(id)
-    if root.get("chat") is None:
-        return []
-    whole, chain = operation_tree(catalog, root, "chat", (), Problems())
-    if whole is None or not _serves(whole) or not chain:
-        return []
-    served = catalog.served(chain[0], id)
-    return [_subject(id, given_operation(catalog, f"{id}/m", "chat"), served, whole)]
+    for name in SERVED:
+        if root.get(name) is None:
+            continue
+        whole, chain = operation_tree(catalog, root, name, (), Problems())
+        if whole is not None and _serves(whole) and chain:
+            label = id if name == "chat" else f"{id} {name}"
+            yield _subject(catalog, label, given_operation(catalog, f"{id}/m", name), catalog.served(chain[0], id), whole)
+
+
+def _bare(catalog: Catalog, dialect: str | None) -> Operation:
+    """A dialect's chat as no provider patches it."""
+    made = Operation(catalog.served(dialect or "").plan, ProviderPlan(dialect or "", dialect or ""), "m")
+    made.clock, made.uuid = _frozen, _fixed
+    return made
 
 
 def tree_operation(catalog: Catalog, id: str) -> str | None:
@@ -61,12 +76,17 @@ def _serves(tree: Node) -> bool:
     return serve is not None and serve.value is not None
 
 
-def _subject(name: str, operation: Operation, served: Served, tree: Node) -> Subject:
+def _subject(catalog: Catalog, name: str, operation: Operation, served: Served, tree: Node) -> Subject:
     operation.clock, operation.uuid = _frozen, _fixed
     spelling = tree.get("serve", "accept", "spelling")
     either = spelling is not None and spelling.value == "either"
-    signed = any(_signs(tree.get(key)) for key in ("body", "parts"))
-    return Subject(name, operation, served, tree, signed, either, tuple(_renamed(tree)))
+    around = served.plan.chat_dialect
+    chat = dialect_tree(catalog, around, Problems()) if around is not None else None
+    signed = any(_signs((chat or tree).get(key)) for key in ("body", "parts"))
+    types = catalog.served(around).plan.part_types if around is not None else served.plan.part_types
+    reply = tree.get("serve", "reply")
+    text = json.dumps(reply.plain()) if reply is not None else ""
+    return Subject(name, operation, served, tree, signed, either, tuple(_renamed(tree)), frozenset(types), text)
 
 
 def _signs(node: Node | None, thinking: bool = False) -> bool:

@@ -53,7 +53,9 @@ def _input(item: dict[str, Any]) -> Any:
     parts = item.get("parts")
     if parts is None:
         return item.get("text") or ""
-    return parts[0]["text"] if len(parts) == 1 and parts[0].keys() == _TEXT else {"parts": parts}
+    if len(parts) == 1 and parts[0].keys() == _TEXT and "extra" not in item:
+        return parts[0]["text"]
+    return {"parts": parts, **({"extra": item["extra"]} if "extra" in item else {})}
 
 
 def _messages(bindings: dict[str, Any]) -> list[dict[str, Any]] | None:

@@ -32,7 +32,39 @@ def test_the_laws_hold(dialect: str) -> None:
 def test_a_provider_that_patches_a_dialect_is_under_the_laws_too() -> None:
     proof = prove(CATALOG, [("providers", "groq"), ("providers", "amazon-bedrock")], count=20, seed=3)
     assert not proof.problems, "\n".join(map(str, proof.problems))
-    assert proof.subjects == 2
+    names = {s.name for id in ("groq", "amazon-bedrock") for s in subjects(CATALOG, "providers", id)}
+    assert {"groq", "amazon-bedrock", "groq list_models", "amazon-bedrock count_tokens"} <= names and proof.subjects == len(names)
+
+
+BESIDE = [id for id in CATALOG.dialect_ids() if (found := subjects(CATALOG, "dialects", id)) and found[0].operation.name != "chat"]
+
+
+@pytest.mark.parametrize("dialect", BESIDE)
+def test_the_laws_hold_for_vectors_counts_and_lists_too(dialect: str) -> None:
+    proof = prove(CATALOG, [("dialects", dialect)], count=40, seed=3)
+    assert not proof.problems, "\n".join(map(str, proof.problems))
+    [subject] = subjects(CATALOG, "dialects", dialect)
+    assert proof.checks > 40 * (1 if subject.operation.name == "list_models" else 3) * 0.8
+
+
+@pytest.mark.parametrize(
+    ("dialect", "good", "bad", "law"),
+    [
+        ("openai-embeddings", "vector: embedding, index: index", "vector: index", "L2"),
+        ("gemini-count-tokens", 'reply: {$merge: "{{ usage }}"}', 'reply: {usage: "{{ usage }}"}', "L2"),
+        ("gemini-embeddings", "document: RETRIEVAL_DOCUMENT", "document: RETRIEVAL_QUERY", "L1"),
+        ("ollama-tags", "id: model || name", "id: size", "L2"),
+        ("cohere-embed-v2", "clustering: clustering", "clustering: classification", "L1"),
+    ],
+)
+def test_one_wrong_word_beside_chat_breaks_a_law(dialect: str, good: str, bad: str, law: str, tmp_path: Path) -> None:
+    text = CATALOG.text(CATALOG.label(CATALOG.path("dialects", dialect)))
+    assert text is not None and good in text
+    path = tmp_path / "dialects" / f"{dialect}.yaml"
+    path.parent.mkdir()
+    path.write_text(text.replace(good, bad), "utf-8")
+    proof = prove(Catalog([path], [dialect]), [("dialects", dialect)], count=150)
+    assert any(f" {law} (" in p.message for p in proof.problems), proof.summary()
 
 
 def test_thinking_that_stands_in_the_text_between_marks_is_read_from_there() -> None:

@@ -104,7 +104,8 @@ def _embeddings(out: dict[str, Any], notes: Notes) -> None:
         items = [items]  # one input as token numbers
     out["input"] = items
     inputs: list[dict[str, Any]] = []
-    for item in items:
+    plain: dict[int, str] = {}
+    for number, item in enumerate(items):
         if isinstance(item, str):
             inputs.append({"text": item, "parts": [{"type": "text", "text": item}]})
             continue
@@ -118,6 +119,12 @@ def _embeddings(out: dict[str, Any], notes: Notes) -> None:
             dress_part(part, _VIEWS)
         text = "".join(p["text"] for p in parts if p["type"] == "text")
         inputs.append({"text": text or None, "parts": parts})
+        extra = item.get("extra") if isinstance(item, dict) and "type" not in item else None
+        if extra:  # for wires that write items; for others it is the text it is
+            inputs[-1]["extra"] = extra
+            if len(parts) == 1 and parts[0]["type"] == "text":
+                plain[number] = text
+    items = out["input"] = [plain.get(number, item) for number, item in enumerate(items)] if plain else items
     out["inputs"] = inputs
     if all(isinstance(item, str) for item in items):
         out["texts"] = items

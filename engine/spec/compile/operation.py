@@ -123,8 +123,8 @@ class _Operation:
         elif not base_url.is_map:
             self.templates.template("base_url", base_url, "url")
         auth = self.auths.auth(tree.get("auth") if tree.get("auth") is not None else self.root.get("auth"))
-        params = tree.get("params")
-        if params is not None and (params.value or (params.is_map and self.name == "chat")):  # it also lays `extra` over the body
+        params = tree.get("params") or _EMPTY
+        if params.value or self.name in ("chat", "embeddings", "count_tokens"):  # it also lays `extra` over the body
             self.templates.params("params", self._known_params(params))
         if present(tree, "wrap"):
             self.templates.template("wrap", tree.value["wrap"], "body")
