@@ -37,16 +37,17 @@ class Line:
         self._terminal = stream.isatty()
         self._first: tuple[float, int, float] | None = None
         self._last = 0.0
+        self._state = ""
         self._length = 0
 
     def __call__(self, batch: Batch) -> None:
         now = time.monotonic()
         if self._first is None:
             self._first = now, batch.rows, batch.share or 0.0
-        ends = batch.ended
-        if not self._terminal and not ends and now - self._last < EVERY:
+        news = batch.ended or batch.state != self._state
+        if not self._terminal and not news and now - self._last < EVERY:
             return
-        self._last = now
+        self._last, self._state = now, batch.state
         text = self._text(batch, now)
         if self._terminal:
             print(f"\r{text:<{self._length}}", end="\n" if batch.ended else "", file=self._stream, flush=True)

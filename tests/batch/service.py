@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -71,6 +74,34 @@ class Service:
         id = f"file-{len(self.files)}"
         self.files[id] = "\n".join(lines).encode() + b"\n"
         return id
+
+
+@contextmanager
+def served(service: Service) -> Iterator[str]:
+    """The service on a port of this machine: its base URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers.get("content-length") or 0))
+            reply = service.handle(httpx.Request(self.command, f"http://service{self.path}", content=content))
+            self.send_response(reply.status_code)
+            self.send_header("content-type", reply.headers["content-type"])
+            self.send_header("content-length", str(len(reply.content)))
+            self.end_headers()
+            self.wfile.write(reply.content)
+
+        do_GET = do_POST
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def said(body: dict[str, Any]) -> dict[str, Any]:

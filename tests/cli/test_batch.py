@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.testing import Simulator
+from tests.batch.service import Service, served
 from tools.batch_kills import Proof, prove
 
 
@@ -57,3 +58,27 @@ def _commands(run: Callable[..., Any], url: str, rows: Path, out: Path) -> None:
     failed = run("batch", str(rows), "--out", f"{out}2", "--model", "openai/m", "--key", "KEY", "--quiet")
     assert failed.code == 1 and "1 failed" in failed.err
     assert run(*words[:4], "--resume", "--checkpoint", f"{out}3").code == 2
+
+
+def test_a_remote_batch_is_submitted_and_left(run: Callable[..., Any], tmp_path: Path) -> None:
+    rows, service = tmp_path / "rows.jsonl", Service()
+    rows.write_text('"one"\n"two"\n')
+    with served(service) as url:
+        words = [
+            "batch",
+            str(rows),
+            "--model",
+            "openai/gpt-4.1-mini",
+            "--out",
+            str(tmp_path / "out"),
+            "--base-url",
+            url,
+            "--key",
+            "KEY",
+        ]
+        left = run(*words, "--mode", "remote", "--no-wait")
+        assert left.code == 0 and "submitted" in left.err and len(service.batches) == 1
+        late = run(*words, "--mode", "remote", "--resume", "--timeout", "1")
+        assert late.code == 1 and "the batch batch-0 goes on" in late.err
+        assert run(*words, "--mode", "local", "--resume").code == 2  # not another mode on the way
+    assert len(service.batches) == 1
