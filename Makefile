@@ -67,6 +67,10 @@ KILLS ?= 20
 batch-kills: $(VENV)/.test
 	$(BIN)/python tools/batch_kills.py --rows $(ROWS) --kills $(KILLS)
 
+# what recorded traffic has that the specs do not know; FILES=…, PROVIDER=… for recordings of your own
+drift: $(VENV)/.run
+	@$(BIN)/python tools/drift.py exchanges $(or $(FILES),$(wildcard $(SHARED)/traffic/*.jsonl)) $(if $(PROVIDER),--provider $(PROVIDER)) || test $$? -eq 1
+
 # random failures of every way to sign: no run of a key in an error, a log line, an event, a span or a metric
 leaks: $(VENV)/.test
 	LLMKIT_LEAK_ROUNDS=10000 $(BIN)/python -m pytest -n0 tests/security/test_leaks.py -k fuzz
