@@ -16,7 +16,7 @@ from engine.call.send.identity import Identify
 from engine.errors import ConfigError, Error, UnsupportedError
 from engine.leaving import bare, foreign, leaving
 from engine.reliability.attempts import Attempts
-from engine.reliability.deadline import Clock, Deadline, Limits
+from engine.reliability.deadline import Clock, Deadline, Limits, microseconds
 from engine.reliability.health import Health
 from engine.reliability.retry import Bucket, KeyRing
 from engine.routing.desk import RoutingDesk
@@ -334,7 +334,7 @@ def _finish(response: Response, operation: Operation, report: Report, run: Attem
             report.ignored_events.update(response.report.ignored_events)
             response.report = report
         report.attempts = run.records
-        report.timings["total"] = round(run.deadline.elapsed(), 6)
+        report.timings["total"] = microseconds(run.deadline.elapsed())
     if response.provider is None:
         response.provider = operation.provider
     if wanted is not None and response.finish_reason in ("stop", None) and not response.tool_calls and response.refusal is None:

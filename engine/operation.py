@@ -227,7 +227,8 @@ class Operation:
             raise self.place(error) from None
         if request is not None and request.report is not None:
             response.report = request.report
-            response.warnings[:0] = request.report.warnings
+            if request.report.warnings:
+                response.warnings[:0] = request.report.warnings
         return response
 
     def reader(self, headers: Mapping[str, str] | None = None, request: HttpRequest | None = None) -> Reader:

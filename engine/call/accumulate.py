@@ -268,7 +268,10 @@ class Accumulator:
         self.events.append(Event("logprobs", fields, number))
 
     def _on_usage(self, choice: Any, fields: dict[str, Any]) -> None:
-        told = {name: value for name, value in fields.items() if value is not None}
+        told = {}
+        for name, value in fields.items():  # a comprehension would cost a call
+            if value is not None:
+                told[name] = value
         if not counts.plain(told):
             for name, value in list(told.items()):
                 found = told[name] = counts.counter(name, value)
@@ -301,8 +304,9 @@ class Accumulator:
 
     def _begin(self, choice: Any, fields: dict[str, Any]) -> None:
         self._started = fields
-        known = self._start
-        news = {k: v for k, v in fields.items() if v is not None and known.get(k) != v}
+        known, news = self._start, fields
+        if known or None in fields.values():
+            news = {k: v for k, v in fields.items() if v is not None and known.get(k) != v}
         if news:
             known.update(news)
             if not self.whole:
@@ -344,12 +348,15 @@ class Accumulator:
             counters = {k: v for k, v in counters.items() if k in _COUNTERS}
         usage = Usage(**counters)
         created = start.get("created")
+        choices = []
+        for n in sorted(candidates) if len(candidates) > 1 else candidates:
+            choices.append(choice_of(self.plan, n, candidates[n], partial))
         return Response(
             _word(start.get("id")),
             _word(start.get("model")) or self.model,
             self.provider,
             created if created.__class__ is int and 0 <= created < _SECONDS else timestamp(created),
-            [choice_of(self.plan, n, candidates[n], partial) for n in (sorted(candidates) if len(candidates) > 1 else candidates)],
+            choices,
             join_audio(self._outputs) if self._outputs else [],
             usage,
             usage.cost,

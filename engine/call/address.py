@@ -190,7 +190,7 @@ def header_text(value: Any) -> str:
 
 def set_header(headers: dict[str, str], name: str, value: str) -> None:
     """Set a header whatever case it was written in."""
-    low = name.lower()
-    for known in [k for k in headers if k.lower() == low and k != name]:
-        del headers[known]
+    for known in tuple(headers):
+        if len(known) == len(name) and known != name and known.lower() == name.lower():
+            del headers[known]
     headers[name] = value

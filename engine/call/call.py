@@ -161,7 +161,7 @@ class Call:
 
     def refreshable(self) -> bool:
         """Are there tokens that could be fetched anew?"""
-        return bool(self.operation.plan.auth.tokens) or any(option.tokens for _, option in self.operation.plan.auth.options)
+        return bool(chosen(self.operation.plan.auth, self._opened()).tokens)
 
     def after(self, error: Error, headers: Mapping[str, str] | None, unsent: bool, signed: bool) -> Flow:
         """Wait before the next attempt, or raise the error that ends the call."""

@@ -184,9 +184,9 @@ def request_id(plan: OperationPlan, headers: Mapping[str, str], document: Any = 
 
 def is_error(document: Any) -> bool:
     """Whether a document that no map recognised as an error is one: in any usual style, also another wire's (E5, T3)."""
-    if isinstance(document, list):
+    if document.__class__ is list:
         return bool(document) and isinstance(document[0], dict) and is_error(document[0])
-    if not isinstance(document, dict):
+    if document.__class__ is not dict:
         return False
     error = document.get("error")
     if error and isinstance(error, (dict, str, list)):

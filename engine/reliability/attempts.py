@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import DeadlineError, Error, for_kind
-from engine.reliability.deadline import Clock, Deadline, Limits
+from engine.reliability.deadline import Clock, Deadline, Limits, microseconds
 from engine.reliability.health import Health
 from engine.reliability.retry import BILLED, Bucket, Failed, KeyRing, decide, happened
 
@@ -178,7 +178,7 @@ class Attempts:
     def _record(self, kind: str, status: int | None = None) -> None:
         self.running = False
         self._ended = self._clock.monotonic()
-        record: dict[str, Any] = {"target": self.target, "kind": kind, "seconds": round(self._ended - self._start, 6)}
+        record: dict[str, Any] = {"target": self.target, "kind": kind, "seconds": microseconds(self._ended - self._start)}
         if status is not None:
             record["status"] = status
         if self._ring.size > 1:

@@ -69,10 +69,16 @@ class Driver:
         return self._alone(step) if kind is Alone else step.block(self)
 
     def _rest(self, reply: Any, limit: int, ratio: int) -> bytes:
-        body = Body(reply.headers, limit, ratio)
         read = reply.read
-        while data := read():
-            body.add(data)
+        data: bytes = read()
+        more = read() if data else data
+        if not more and len(data) <= limit and "content-encoding" not in reply.headers:
+            return data  # all of it came at once, as most answers do
+        body = Body(reply.headers, limit, ratio)
+        body.add(data)
+        while more:
+            body.add(more)
+            more = read()
         return body.whole()
 
     def _alone(self, step: Alone) -> Any:

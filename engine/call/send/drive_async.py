@@ -65,10 +65,16 @@ class AsyncDriver:
     async def _rest(self, reply: AsyncReply, limit: int, ratio: int) -> bytes:
         """All that is left of a reply; then it is closed."""
         try:
-            body = Body(reply.headers, limit, ratio)
             read = reply.read
-            while data := await read():
-                body.add(data)
+            data = await read()
+            more = await read() if data else data
+            if not more and len(data) <= limit and "content-encoding" not in reply.headers:
+                return data  # all of it came at once, as most answers do
+            body = Body(reply.headers, limit, ratio)
+            body.add(data)
+            while more:
+                body.add(more)
+                more = await read()
             return body.whole()
         finally:
             await reply.close()
