@@ -12,7 +12,8 @@ models      a list of models as the provider gives it, a plain list of ids, or w
 
 Told are places, not values: fields of requests that no template writes, fields of replies that nothing reads (they are in
 `answer.raw` only), words for why an answer finished and codes of errors that are in no table, types of events that are passed
-over, models that came and went. A field that is rightly passed over can be left out: --ignore 'usage.*' (a glob; repeatable).
+over, models that came and went. A field that is rightly passed over can be left out: --ignore 'choices[].message.*' (* and ? stand for
+what they do in file names; repeatable).
 
 Exit codes: 0 nothing unknown, 1 something is, 2 wrong usage or a file that cannot be read.
 """
@@ -72,7 +73,9 @@ class Drift:
 
     def add(self, kind: str, places: Any, ignored: list[str]) -> None:
         counted = places if isinstance(places, dict) else dict.fromkeys(places, 1)
-        self.found[kind].update({p: n for p, n in counted.items() if not any(fnmatchcase(p, glob) for glob in ignored)})
+        self.found[kind].update(
+            {p: n for p, n in counted.items() if not any(fnmatchcase(p, glob.replace("[", "[[]")) for glob in ignored)}
+        )
 
     @property
     def clean(self) -> bool:
