@@ -8,7 +8,7 @@ SDKS   := .venv-sdks
 SHARED ?= ../shared
 JOBS   ?= 2
 
-.PHONY: demo test check format replay wire faults batch-kills laws properties pairs sdk-matrix docs bench bench-gateway large-files job-kills vectors soak drift leaks clean
+.PHONY: demo test check format replay wire faults batch-kills laws properties pairs sdk-matrix docs bench bench-gateway large-files realtime-load job-kills vectors soak drift leaks clean
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -127,6 +127,10 @@ WIDTH   ?= 500
 SECONDS ?= 60
 soak: $(VENV)/.test
 	$(BIN)/python tools/bench/gateway/soak.py --width $(WIDTH) --seconds $(SECONDS)
+
+# live sessions at once for a minute: how late an echo comes beside bare sockets, growth of memory
+realtime-load: $(VENV)/.test
+	$(BIN)/python tools/realtime_load.py --sessions 64 --seconds 60
 
 clean:
 	rm -rf $(VENV) $(SDKS) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

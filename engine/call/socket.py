@@ -192,9 +192,8 @@ class Wire:
     def _take_audio(self, fields: dict[str, Any]) -> None:
         data = fields.get("data")
         if data.__class__ is not bytes:
-            found = output_fields("audio", fields).get("data")
             try:
-                data = b64decode(found or "", validate=True)
+                data = _decoded(data, fields)
             except ValueError:
                 raise self.operation.place(errors.for_kind("protocol")("a message of the session holds broken base64")) from None
         if not self._interrupted:  # what was still on its way when somebody broke in is not to be heard
@@ -294,3 +293,11 @@ class Wire:
         for name, value in self._turn.items():
             self._totals[name] = self._totals.get(name, 0) + value
         self._turn = {}
+
+
+def _decoded(data: Any, fields: dict[str, Any]) -> bytes:
+    """Sound of an output: base64 in any spelling, or hex. ValueError if it is neither."""
+    try:
+        return b64decode(data, validate=True)
+    except (TypeError, ValueError):
+        return b64decode(output_fields("audio", fields).get("data") or "", validate=True)

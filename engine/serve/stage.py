@@ -43,7 +43,6 @@ class Stage:
         self.model = model
         self.echo = echo
         self.canonical: list[dict[str, Any]] = []
-        self.heard: list[str] = []  # the client events, in order
         self.over = False
         self._uuid: str | None = None  # the client's own id of what it asks for
         self._sound = 0  # bytes of the user's sound so far
@@ -61,7 +60,6 @@ class Stage:
     def hear(self, frame: str | bytes) -> Iterator[Message]:
         """What the server says to one message."""
         heard = self.tongue.hear(frame)
-        self.heard.append(heard.event)
         said = heard.said
         self._uuid = said.get("uuid") or self._uuid
         if heard.event == "audio":
@@ -92,7 +90,7 @@ class Stage:
 
     def _listen(self, data: bytes) -> Iterator[Message]:
         if self.echo:
-            found = self.tongue.say("audio", data=data)
+            found = self.tongue.sound(data)
             text = f"{len(data)} bytes"
             yield from [found] if found is not None else self.tongue.transcript("user", text, text, True)
             return
@@ -171,7 +169,7 @@ class Stage:
         if tongue.can("audio"):
             yield from tongue.transcript("assistant", text, said, False)
             rate = tongue.live.out_rate or self._rate
-            yield from _lines(tongue.say("audio", uuid=self._uuid, data=tone(max(1, len(text.split())) * WORD, rate)))
+            yield from _lines(tongue.sound(tone(max(1, len(text.split())) * WORD, rate), self._uuid))
         else:
             yield from _lines(tongue.say("text", text=text))
 

@@ -11,8 +11,10 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from engine.call.json import JsonError, loads_event
 from engine.call.socket import Wire
 from engine.errors import Error
 from engine.examples.sessions import frame_of, wire_of
@@ -79,6 +81,7 @@ class Tongue:
         self.live = operation.plan.realtime
         self._patterns: list[tuple[str, Any]] = []
         self._lines: dict[tuple[str, ...], list[_Line]] = {}
+        self._around: tuple[str, str] | None = None  # the text around the sound in a message that has some
         for example in examples:
             try:
                 wire = wire_of(operation, example)
@@ -105,15 +108,17 @@ class Tongue:
             except (Error, TypeError, ValueError):
                 continue
             if frames:
-                self._patterns.append((event, _parsed(frames[0])))
+                self._patterns.insert(0 if event == "audio" else len(self._patterns), (event, _parsed(frames[0])))
 
     def hear(self, frame: str | bytes) -> Heard:
         """What a message of the client says."""
         document = _parsed(frame)
         best, found = -1, Heard("open")
-        for event, pattern in self._patterns:
+        for event, pattern in self._patterns:  # sound, which is most of all, is the first of them
             said: dict[str, Any] = {}
             score = _fits(pattern, document, said)
+            if score is not None and event == "audio":
+                return Heard(event, said)
             if score is not None and score > best:
                 best, found = score, Heard(event, said)
         return found
@@ -165,6 +170,16 @@ class Tongue:
         line = min(fitting, key=lambda line: (len(line.ways()), len(line.gives)))
         return [self._frame(_swapped(line.message, [(line.shown("transcript")[way], text)]))]
 
+    def sound(self, data: bytes, uuid: str | None = None) -> str | bytes | None:
+        """The message that brings sound."""
+        if self._around is None or uuid is not None:
+            made = self.say("audio", data=_SOUND, uuid=uuid)
+            if not isinstance(made, str):
+                return self.say("audio", data=data, uuid=uuid)
+            before, _, after = made.partition(_SOUND_TEXT)
+            self._around = (before, after)
+        return f"{self._around[0]}{base64.b64encode(data).decode()}{self._around[1]}"
+
     def say(self, kind: str, *apart: str, uuid: str | None = None, **fields: Any) -> str | bytes | None:
         """The message that gives an output, with these fields in place of the example's. None if no example shows one.
 
@@ -199,8 +214,8 @@ class Tongue:
 def _parsed(frame: str | bytes) -> Any:
     """A message as a document; one that is no JSON stands for itself."""
     try:
-        return json.loads(frame)
-    except (ValueError, UnicodeDecodeError):
+        return loads_event(frame.encode() if isinstance(frame, str) else frame)
+    except (JsonError, UnicodeError):
         return frame
 
 
@@ -246,9 +261,10 @@ def _fits(pattern: Any, document: Any, said: dict[str, Any]) -> int | None:
     return 1 if pattern == document else None
 
 
-def _spelled(key: Any) -> str:
+@lru_cache(maxsize=1024)
+def _spelled(key: str) -> str:
     """A key as client libraries may spell it: some write `camelCase` as `snake_case`, and servers read both."""
-    return str(key).replace("_", "").lower()
+    return key.replace("_", "").lower()
 
 
 def _take(said: dict[str, Any], name: str, value: Any) -> int | None:
