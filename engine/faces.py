@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, Error, UnsupportedError
 from engine.streams import AsyncStream, Stream
 
 if TYPE_CHECKING:
@@ -188,6 +188,51 @@ class AsyncFace:
         return f"<{self.name} of {self._client!r}>"
 
 
+def _here(client: Client | AsyncClient, model: Any) -> bool:
+    """Whether the tokens of a model's requests are counted on this machine: its provider has no service for that."""
+    if not isinstance(model, str) or model in client._routes:
+        return False
+    try:
+        client.operation(model, "count_tokens")
+    except UnsupportedError:
+        return "chat" in client.catalog.plan(client.catalog.split(model)[0]).operations
+    except Error:
+        pass  # told by the call itself
+    return False
+
+
+class CountFace(Face):
+    """`client.count_tokens(model, messages)`: by the provider where he counts, else here (engine.tokens). With `tokenizer`, the
+    name of a tiktoken encoding, a tokenizer.json or "estimate", always here."""
+
+    def __call__(self, model: str, *given: Any, tokenizer: Any = None, **fields: Any) -> Response:
+        if tokenizer is None and not _here(self._client, model):
+            return super().__call__(model, *given, **fields)
+        return _counted(self._client, model, given, fields, tokenizer)
+
+
+class AsyncCountFace(AsyncFace):
+    """The async twin of CountFace."""
+
+    async def __call__(self, model: str, *given: Any, tokenizer: Any = None, **fields: Any) -> Response:
+        if tokenizer is None and not _here(self._client, model):
+            return await super().__call__(model, *given, **fields)
+        return _counted(self._client, model, given, fields, tokenizer)
+
+
+def _counted(client: Any, model: str, given: tuple[Any, ...], fields: dict[str, Any], tokenizer: Any) -> Response:
+    from engine.calling import _leaving
+    from engine.tokens import counted
+
+    problem: Error
+    try:
+        _, said = _said(client, "count_tokens", given, fields)
+        return counted(client, model, named("count_tokens", () if said is not fields else given, dict(said)), tokenizer)
+    except Exception as caught:
+        problem = _leaving(caught, None)
+    raise problem
+
+
 def face_of(client: Client, name: str) -> Any:
     """The face of an operation: what `client.NAME` is."""
     if name == "batch":
@@ -198,7 +243,7 @@ def face_of(client: Client, name: str) -> Any:
         from engine.realtime.face import SessionFace
 
         return SessionFace(client)
-    return Face(client, name)
+    return CountFace(client, name) if name == "count_tokens" else Face(client, name)
 
 
 def async_face_of(client: AsyncClient, name: str) -> Any:
@@ -211,4 +256,4 @@ def async_face_of(client: AsyncClient, name: str) -> Any:
         from engine.realtime.face import AsyncSessionFace
 
         return AsyncSessionFace(client)
-    return AsyncFace(client, name)
+    return AsyncCountFace(client, name) if name == "count_tokens" else AsyncFace(client, name)

@@ -21,6 +21,8 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "jmespath": "engine/expr/query",
     "httpx": "engine/call/send",
     "aiohttp": "engine/call/send",
+    "tiktoken": "engine/tokens",
+    "tokenizers": "engine/tokens",
     "websockets": ("engine/realtime/", "engine/serve/socket"),
     "opentelemetry": "engine/telemetry",
     "matplotlib": "engine/cli/plot",

@@ -37,12 +37,15 @@ def embeddings(arguments: argparse.Namespace) -> int:
 
 
 def count_tokens(arguments: argparse.Namespace) -> int:
-    """How many input tokens the provider counts in a message."""
+    """How many input tokens a message has: as the provider counts, or as is counted here."""
     prompt = " ".join(arguments.prompt) or standard_input()
     if not prompt:
         raise ConfigError("no prompt: give it as an argument or on standard input")
     messages = [{"role": "system", "content": arguments.system}] if arguments.system else []
-    answer = _called(arguments, "count_tokens", arguments.model, {"messages": [*messages, {"role": "user", "content": prompt}]})
+    fields: dict[str, Any] = {"messages": [*messages, {"role": "user", "content": prompt}]}
+    if arguments.tokenizer:
+        fields["tokenizer"] = arguments.tokenizer
+    answer = _called(arguments, "count_tokens", arguments.model, fields)
     if answer is None:
         return 0
     print(dumps(answer.to_dict(), indent=2) if arguments.json else answer.usage.input_tokens)

@@ -64,10 +64,11 @@ def parser() -> argparse.ArgumentParser:
     embeddings.add_argument("--encoding", metavar="WORD", help="float, base64, int8, uint8, binary or ubinary")
     _single(embeddings)
 
-    count = command("count-tokens", "operations.count_tokens", "ask a provider how many tokens a message has")
+    count = command("count-tokens", "operations.count_tokens", "how many tokens a message has: by the provider, or counted here")
     count.add_argument("model", help="provider/model")
     count.add_argument("prompt", nargs="*", help="the user message; read from standard input when absent")
     count.add_argument("--system", metavar="TEXT", help="system prompt")
+    count.add_argument("--tokenizer", metavar="WORD", help="count here: a tiktoken encoding, a tokenizer.json, or `estimate`")
     _single(count)
 
     run = command("run", "run.run", "call any other operation: image, speech, transcription, rerank, search, video, …")
