@@ -104,7 +104,7 @@ class Rows:
         if not isinstance(said, Mapping):
             return self._unreadable(number, "is neither a mapping nor a text")
         fields = dict(said)
-        id, operation = fields.pop("id", None), fields.pop("operation", self.operation)
+        id, operation = _word(fields.pop("id", None)), fields.pop("operation", self.operation)
         model = fields.pop("model", None) or self.model
         if operation == self.operation:
             fields = {**self._fields, **fields}
@@ -123,6 +123,11 @@ def link(chain: bytes, written: Any) -> bytes:
     """The digest of a row and of all before it: it tells whether a later run is given the same input."""
     data = written if isinstance(written, bytes) else _bytes(written)
     return hashlib.blake2b(data, digest_size=16, key=chain).digest()
+
+
+def _word(id: Any) -> Any:
+    """An id that can be written down: a text, a whole number, or what is shown of anything else."""
+    return id if id is None or isinstance(id, (str, int)) else str(id)
 
 
 def _bytes(written: Any) -> bytes:

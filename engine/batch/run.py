@@ -6,6 +6,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -56,37 +57,27 @@ def _line(row: Row, response: Any, error: Any) -> bytes:
     return dumps({"id": plain(row.id), "response": response, "error": error}) + b"\n"
 
 
+@dataclass(slots=True, repr=False, eq=False)
 class Batch:
     """How far a batch is; what `client.batch` gives when it has come to its end.
 
-    `answered` and `failed` rows, of `written` in the output; `cost` in USD of those with a known price, `unpriced` how many have
-    none; `usage` sums of counters; `seconds` at work over all runs; `share` of the input that has been read (0 to 1, None if
-    that is not known); `ended` whether every row has its outcome; `state` in words. `out` and `checkpoint` are paths.
+    Money is in USD. The output of a batch that nobody gave one lives as long as this object.
     """
-
-    __slots__ = (
-        "_held", "answered", "checkpoint", "cost", "ended", "failed", "out", "running", "seconds", "share", "state", "unpriced",
-        "usage", "written",
-    )  # fmt: skip
-
-    def __init__(self, **given: Any) -> None:
-        self._held = given.pop("held", None)  # the folder of an output that nobody named
-        for name, value in given.items():
-            setattr(self, name, value)
 
     answered: int
     failed: int
-    written: int
-    running: int
-    cost: Decimal
-    unpriced: int
-    usage: dict[str, Any]
-    seconds: float
-    share: float | None
-    ended: bool
-    state: str
+    written: int  # rows in the output
+    running: int  # rows whose outcome is not known yet
+    cost: Decimal  # of the answers with a known price
+    unpriced: int  # answers without
+    usage: dict[str, Any]  # sums of counters
+    seconds: float  # at work, over all runs
+    share: float | None  # of the input that has been read, 0 to 1; None if that is not known
+    ended: bool  # every row has its outcome, and the output is safe
+    state: str  # in a word or two
     out: Path
     checkpoint: Path
+    _held: Any = None  # the folder of an output that nobody named
 
     @property
     def rows(self) -> int:
@@ -309,7 +300,7 @@ class Run:
         return Batch(
             answered=sums.answered, failed=sums.failed, written=self._written, running=self.running, cost=sums.cost,
             unpriced=sums.unpriced, usage=dict(sums.usage), seconds=sums.seconds, share=share, ended=self.over,
-            state="ended" if self.over else self.state, out=self.output.path, checkpoint=self.book.path, held=self._held,
+            state="ended" if self.over else self.state, out=self.output.path, checkpoint=self.book.path, _held=self._held,
         )  # fmt: skip
 
     def tell(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.cli.chat import parameters, settings_of
 from engine.cli.terminal import dumps
-from engine.errors import ConfigError
+from engine.errors import ConfigError, Error
 
 
 def batch(arguments: argparse.Namespace) -> int:
@@ -20,11 +20,17 @@ def batch(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"there is nothing to resume: no checkpoint at {checkpoint}")
     if checkpoint.exists() and not arguments.resume:
         raise ConfigError(f"there is a checkpoint at {checkpoint}: go on with --resume, or delete it and {arguments.out}")
+    below = "\n" if sys.stderr.isatty() and not arguments.quiet else ""  # where the progress stands in the last line
     try:
         done = asyncio.run(_answered(arguments, checkpoint))
     except KeyboardInterrupt:
-        print("\nllmkit: interrupted; the same command goes on with --resume", file=sys.stderr)
+        print(f"{below}llmkit: interrupted; the same command goes on with --resume", file=sys.stderr)
         return 130
+    except Error:
+        print(below, end="", file=sys.stderr)
+        raise
+    if not done.ended:
+        print(below, end="", file=sys.stderr)
     if arguments.json:
         print(dumps(done.to_dict(), indent=2))
     elif arguments.quiet:

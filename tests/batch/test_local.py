@@ -67,6 +67,21 @@ def test_answers_stand_in_the_order_of_the_rows_with_their_errors(client: engine
     assert {**again.to_dict(), "seconds": 0} == {**done.to_dict(), "seconds": 0} and lines(tmp_path / "out.jsonl") == found
 
 
+def test_an_answer_that_cannot_be_written_is_an_error_of_its_row(client: engine.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = type(client)._run
+
+    def odd(self: engine.Client, operation: str, model: str, given: Any, fields: dict[str, Any]) -> Any:
+        answer = run(self, operation, model, given, fields)
+        answer.created = float("nan") if fields["messages"] == "two" else 1
+        return answer
+
+    monkeypatch.setattr(type(client), "_run", odd)
+    done = client.batch([{"messages": "one", "id": object}, {"messages": "two", "id": 2.5}], model=MODEL)
+    first, second = done.results()
+    assert (first["id"], second["id"]) == ("<class 'object'>", "2.5") and first["response"]
+    assert second["error"]["kind"] == "protocol" and "JsonError" in second["error"]["message"]
+
+
 def test_an_output_that_nobody_named_lives_as_long_as_its_batch(client: engine.Client) -> None:
     done = client.batch(["one", "two"], model=MODEL)
     out = done.out
