@@ -98,7 +98,7 @@ class Judge:
             case.fields = self.accept(case)
             case.extra = "extra" in repr(case.fields)
             fields = dict(case.fields)
-            model = fields.get("model") if case.file in BY_MODEL else None
+            model = (fields.get("model") or model_in(case.path)) if case.file in BY_MODEL else None
             operation = self.operation(case.file, model if isinstance(model, str) else None)
             request = operation.render(**fields)
         except Error as error:
@@ -142,6 +142,12 @@ class Judge:
             if text.strip() and json.dumps(text.strip(), ensure_ascii=False)[1:-1] not in written:
                 return "lost", text[:80]
         return "written", ""
+
+
+def model_in(path: str) -> str | None:
+    """The model that a cloud names in the path, as its maker names it."""
+    _, found, rest = path.partition("/models/")
+    return rest.partition(":")[0].replace("@", "-") if found else None
 
 
 def dialect_tree(catalog: Any, dialect: str) -> tuple[Any, tuple[str, ...]]:

@@ -351,3 +351,24 @@ def _tree(dialect: str) -> tuple[Any, tuple[str, ...]]:
     tree, chain = operation_tree(CATALOG, node_of({"chat": dialect}), "chat", (), Problems())
     assert tree is not None
     return tree, chain
+
+
+def test_a_budget_of_thinking_crosses_as_a_budget_or_an_effort() -> None:
+    asked = {"type": "enabled", "budget_tokens": 4096, "display": "omitted"}
+    body = {"model": "m", "max_tokens": 9000, "messages": [{"role": "user", "content": "hi"}], "thinking": asked}
+    accept = CATALOG.served("anthropic-messages").accept
+    assert accept is not None
+    fields = accept(body, None)
+    del fields["model"]
+    assert fields["reasoning"] == {"budget": 4096, "visible": False} and "extra" not in fields
+
+    def sent(target: str) -> tuple[dict[str, Any], list[str]]:
+        made = CATALOG.operation(target, "chat", settings={"api_key": "k"}, environ={}).render(**fields)
+        assert made.report is not None
+        return json.loads(made.body or b""), made.report.warnings
+
+    assert sent("anthropic/claude-sonnet-4-5") == (body | {"model": "claude-sonnet-4-5"}, [])
+    newer, _ = sent("anthropic/claude-opus-4-8")
+    assert newer["thinking"] == {"type": "adaptive", "display": "omitted"} and newer["output_config"] == {"effort": "medium"}
+    assert sent("openai/gpt-5")[0]["reasoning_effort"] == "medium"
+    assert sent("google-gemini/gemini-2.5-flash")[0]["generationConfig"]["thinkingConfig"]["thinkingBudget"] == 4096
