@@ -99,11 +99,7 @@ class Cache:
         seal = self._seal
         sealed = payload if seal is None else seal.put(payload, scope, key)
 
-        def put() -> bool:
-            self.store.put(scope, key, sealed, until)
-            return True
-
-        return (yield from self._asked(call, put)) is True
+        return (yield from self._asked(call, lambda: self.store.put(scope, key, sealed, until) is not False)) is True
 
     def point(self, call: Call, scope: str, group: str, key: str, vector: bytes, until: float, most: int) -> Flow:
         """Keep what leads to a key."""

@@ -27,8 +27,9 @@ class MemoryStore:
         self._clock = clock
         self._lock = threading.Lock()
         self._entries: OrderedDict[tuple[str, str], tuple[Any, float]] = OrderedDict()
-        self._groups: OrderedDict[tuple[str, str], OrderedDict[str, tuple[Any, float]]] = OrderedDict()
-        self._size = self._vectors = 0
+        self._groups: dict[tuple[str, str], dict[str, Any]] = {}  # vectors by key, oldest first
+        self._pointed: dict[tuple[str, str], str] = {}  # the group of the vector that leads to an entry
+        self._size = 0
 
     def get(self, scope: str, key: str) -> bytes | None:
         """What is kept under a key, unless its time is over."""
@@ -42,42 +43,41 @@ class MemoryStore:
             self._entries.move_to_end((scope, key))
             return found[0]  # type: ignore[no-any-return]
 
-    def put(self, scope: str, key: str, value: bytes, until: float) -> None:
-        """Keep a value until then (epoch seconds)."""
+    def put(self, scope: str, key: str, value: bytes, until: float) -> bool:
+        """Keep a value until then (epoch seconds). False for one that is larger than all there is."""
         if len(value) + OVERHEAD > self._room:
-            return
+            return False
         with self._lock:
             if (scope, key) in self._entries:
                 self._drop((scope, key))
             self._entries[scope, key] = value, until
             self._size += len(value) + OVERHEAD
-            while len(self._entries) > self._most or self._size > self._room:
-                self._drop(next(iter(self._entries)))
+            self._shrink()
+        return True
 
     def point(self, scope: str, group: str, key: str, vector: bytes, until: float, most: int) -> None:
-        """Keep a vector that leads to a key; the oldest of its group beyond `most` go."""
+        """Keep a vector that leads to an entry, as long as that is kept; the oldest of its group beyond `most` go."""
         with self._lock:
-            held = self._groups.setdefault((scope, group), OrderedDict())
-            self._groups.move_to_end((scope, group))
-            self._vectors += 1 - bool(held.pop(key, None))
-            held[key] = vector, until
+            if (scope, key) not in self._entries:
+                return
+            self._unpoint((scope, key))
+            held = self._groups.setdefault((scope, group), {})
+            held[key] = vector
+            self._pointed[scope, key] = group
+            self._size += len(vector) + OVERHEAD
             while len(held) > most:
-                held.popitem(last=False)
-                self._vectors -= 1
-            while self._vectors > self._most and len(self._groups) > 1:
-                self._vectors -= len(self._groups.popitem(last=False)[1])
+                self._unpoint((scope, next(iter(held))))
+            self._shrink()
 
     def points(self, scope: str, group: str) -> list[tuple[str, bytes]]:
         """The vectors of a group with the keys they lead to."""
-        now = self._clock()
         with self._lock:
-            held = self._groups.get((scope, group), OrderedDict())
-            return [(key, vector) for key, (vector, until) in held.items() if until > now]
+            return list(self._groups.get((scope, group), {}).items())
 
     def stats(self) -> dict[str, Any]:
         """How much is kept."""
         with self._lock:
-            return {"entries": len(self._entries), "bytes": self._size, "vectors": self._vectors}
+            return {"entries": len(self._entries), "bytes": self._size, "vectors": len(self._pointed)}
 
     def clear(self, scope: str | None = None) -> int:
         """Forget everything, or all of one scope: how many entries that were."""
@@ -85,13 +85,24 @@ class MemoryStore:
             gone = [place for place in self._entries if scope is None or place[0] == scope]
             for place in gone:
                 self._drop(place)
-            for group in [g for g in self._groups if scope is None or g[0] == scope]:
-                self._vectors -= len(self._groups.pop(group))
             return len(gone)
 
     def close(self) -> None:
         """Nothing to close."""
 
+    def _shrink(self) -> None:
+        while len(self._entries) > self._most or self._size > self._room:
+            self._drop(next(iter(self._entries)))
+
     def _drop(self, place: tuple[str, str]) -> None:
         value, _ = self._entries.pop(place)
         self._size -= len(value) + OVERHEAD
+        self._unpoint(place)
+
+    def _unpoint(self, place: tuple[str, str]) -> None:
+        group = self._pointed.pop(place, None)
+        if group is not None:
+            held = self._groups[place[0], group]
+            self._size -= len(held.pop(place[1])) + OVERHEAD
+            if not held:
+                del self._groups[place[0], group]

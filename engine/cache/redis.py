@@ -41,11 +41,12 @@ class RedisStore:
         """What is kept under a key."""
         return self._link.command("GET", f"{scope}:answer:{key}")  # type: ignore[no-any-return]
 
-    def put(self, scope: str, key: str, value: bytes, until: float) -> None:
+    def put(self, scope: str, key: str, value: bytes, until: float) -> bool:
         """Keep a value until then (epoch seconds)."""
         left = int((until - self._clock()) * 1000)
         if left > 0:
             self._link.command("SET", f"{scope}:answer:{key}", value, "PX", left)
+        return left > 0
 
     def point(self, scope: str, group: str, key: str, vector: bytes, until: float, most: int) -> None:
         """Keep a vector that leads to a key; beyond `most` one of its group goes."""

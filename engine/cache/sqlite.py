@@ -70,15 +70,16 @@ class SqliteStore:
         )
         return row[0] if row else None
 
-    def put(self, scope: str, key: str, value: bytes, until: float) -> None:
-        """Keep a value until then (epoch seconds). Raises sqlite3.Error."""
+    def put(self, scope: str, key: str, value: bytes, until: float) -> bool:
+        """Keep a value until then (epoch seconds). False for one that is larger than all there is. Raises sqlite3.Error."""
         if len(value) > self._room:
-            return
+            return False
         row = (scope, key, self._clock(), until, len(value), value)
         self._do(lambda db: db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", row))
         self._written += 1
         if self._written % SWEEP == 1:
             self.sweep()
+        return True
 
     def point(self, scope: str, group: str, key: str, vector: bytes, until: float, most: int) -> None:
         """Keep a vector that leads to a key; the oldest of its group beyond `most` go. Raises sqlite3.Error."""
@@ -86,6 +87,8 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> None:
             db.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?)", row)
+            # An answer is as large as it is with its vector, so that both count where there is too much.
+            db.execute("UPDATE answers SET size = length(body) + ? WHERE scope = ? AND key = ?", (len(vector), scope, key))
             db.execute(
                 "DELETE FROM vectors WHERE scope = ? AND place = ? AND key IN "
                 "(SELECT key FROM vectors WHERE scope = ? AND place = ? ORDER BY at DESC LIMIT -1 OFFSET ?)",

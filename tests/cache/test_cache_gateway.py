@@ -151,3 +151,17 @@ def test_a_file_says_where_answers_are_kept(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_words_of_http(header: str | None, meant: Any) -> None:
     assert wish(header) == meant
+
+
+def test_what_was_kept_takes_nothing_of_a_tenants_limit(sim: Simulator, tmp_path: Path) -> None:
+    limited = {"acme": {"keys": {"env": "ACME"}, "rates": {"tokens": "100/min"}}}
+
+    async def run() -> None:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(serving(sim, tmp_path, tenants=limited)), base_url=ORIGIN
+        ) as client:
+            for i in range(12):
+                await asked(client, ENVIRON["ACME"], stream=i % 2 == 1)
+
+    asyncio.run(run())
+    assert len(sim.requests) == 1

@@ -45,6 +45,8 @@ def test_what_is_put_is_found_where_it_was_put(name: str, tmp_path: Path) -> Non
 def test_vectors_lead_to_keys_of_their_group_only(name: str, tmp_path: Path) -> None:
     until = time.time() + 100
     with opened(name, tmp_path) as store:
+        for key in (*(f"{i:064}" for i in range(5)), "e" * 64):
+            store.put(X, key, b"an answer", until)
         for i in range(5):
             store.point(X, K, f"{i:064}", b"v%d" % i, until, 3)
         store.point(X, L, "e" * 64, b"other", until, 3)
@@ -91,10 +93,36 @@ def test_memory_forgets_what_was_used_least() -> None:
     store.get(X, "1")
     store.put(X, "3", b"3", until)
     assert store.get(X, "1") and store.get(X, "2") is None and store.stats()["bytes"] == 2 * (1 + OVERHEAD)
-    store.point(X, K, "1", b"v", until, 9)
-    store.point(X, L, "1", b"v", until, 9)
-    store.point(Y, L, "1", b"v", until, 9)
-    assert store.stats()["vectors"] == 2 and not store.points(X, K)  # the oldest group went
+    for group in (K, L):  # a question has one place among others
+        store.point(X, group, "1", b"v", until, 9)
+    store.point(X, L, "gone", b"v", until, 9)
+    assert store.stats() == {"entries": 2, "bytes": 3 * (1 + OVERHEAD), "vectors": 1} and not store.points(X, K)
+    store.get(X, "3")
+    store.put(X, "4", b"4", until)
+    assert store.points(X, L) == [] and store.stats() == {"entries": 2, "bytes": 2 * (1 + OVERHEAD), "vectors": 0}
+
+
+def test_vectors_count_for_the_room_there_is(tmp_path: Path) -> None:
+    until = time.time() + 1000
+    memory, file = MemoryStore(bytes=100_000), SqliteStore(tmp_path / "a.sqlite", bytes=100_000)
+    for i in range(150):
+        for store in (memory, file):
+            store.put(X, f"{i:064}", bytes(100), until)
+            store.point(X, K, f"{i:064}", bytes(2000), until, 1000)
+    file.sweep()
+    assert memory.stats()["bytes"] <= 100_000 and file.stats()["bytes"] <= 100_000
+    assert (
+        30 < memory.stats()["vectors"] == memory.stats()["entries"] < 50
+        and 30 < file.stats()["vectors"] == file.stats()["entries"] < 50
+    )
+    file.close()
+
+
+@pytest.mark.parametrize("store", ["memory", "file"])
+def test_an_answer_that_does_not_fit_says_so(store: str, tmp_path: Path) -> None:
+    with Simulator([{"say": "a long answer " * 50}]) as sim:
+        client = sim.client(cache={"store": "memory" if store == "memory" else tmp_path / "a.sqlite", "bytes": 500})
+        assert client.chat(A, "hi").report.cache == {"hit": False, "kept": False}
 
 
 # --- a file -------------------------------------------------------------------------------------------------------------
