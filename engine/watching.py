@@ -97,7 +97,8 @@ class Listeners:
 
     def wants(self, name: str, content: bool = False) -> bool:
         """Whether somebody listens to an event; with `content`, somebody who asked for what is said."""
-        return any(entry[1] or not content for entry in self._told.get(name, ()))
+        told = self._told.get(name, ())
+        return bool(told) and (not content or any(entry[1] for entry in told))
 
     def tell(self, event: events.Happening, content: dict[str, Any] | None = None) -> None:
         """Call the listeners of an event. What one raises is its own affair: it is logged, without its text, and no call fails."""
@@ -201,6 +202,8 @@ class Watch:
     # --- begin and end ----------------------------------------------------------------------------------------------
 
     def _started(self) -> None:
+        if not self.listeners.wants("call_started"):
+            return
         content = None
         if self._fields is not None:
             content = {"request": self._masker().value(_readable(self._fields))}
