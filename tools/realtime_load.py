@@ -88,6 +88,7 @@ class Delays:
     """Delays of one kind of connection, in memory that is there from the beginning."""
 
     def __init__(self, most: int) -> None:
+        self.cpu = 0.0  # seconds of this process while they spoke
         self.values = array("d", bytes(8 * most))
         self.sent = self.heard = 0
 
@@ -96,9 +97,10 @@ class Delays:
         self.heard += 1
 
     def told(self) -> dict[str, float]:
-        """Percentiles in ms."""
+        """Percentiles in ms, and the CPU that a piece costs here, there and back, in µs."""
         ordered = sorted(self.values[: self.heard])
-        return {f"p{p}": round(ordered[min(len(ordered) - 1, len(ordered) * p // 100)] * 1000, 2) for p in (50, 90, 99)}
+        found = {f"p{p}": round(ordered[min(len(ordered) - 1, len(ordered) * p // 100)] * 1000, 2) for p in (50, 90, 99)}
+        return {**found, "cpu_us": round(1e6 * self.cpu / max(1, self.heard), 1)}
 
 
 async def paced(send: Any, seconds: float, offset: float, delays: Delays) -> None:
@@ -125,7 +127,7 @@ async def bare(port: int, rounds: Rounds, offset: float, delays: Delays) -> None
                 delays.take(base64.b64decode(json.loads(message)["audio"]))
 
         hearing = asyncio.create_task(hear())
-        async for seconds in rounds.of("bare"):
+        async for seconds in rounds.of("bare", delays, not offset):
             await paced(send, seconds, offset, delays)
         hearing.cancel()
 
@@ -140,7 +142,7 @@ async def session(client: Any, rounds: Rounds, offset: float, delays: Delays) ->
                     delays.take(event.data)
 
         hearing = asyncio.create_task(hear())
-        async for seconds in rounds.of("engine"):
+        async for seconds in rounds.of("engine", delays, not offset):
             await paced(live.send_audio, seconds, offset, delays)
         hearing.cancel()
 
@@ -153,12 +155,15 @@ class Rounds:
         self.turns = [turn for _ in range(ROUNDS) for turn in (("bare", seconds / ROUNDS / 6), ("engine", seconds / ROUNDS))]
         self.barriers = [asyncio.Barrier(2 * each) for _ in self.turns]
 
-    async def of(self, kind: str) -> AsyncIterator[float]:
+    async def of(self, kind: str, delays: Delays, counts: bool) -> AsyncIterator[float]:
+        """The seconds of each turn of a kind; one connection of it `counts` the CPU for all."""
         for (whose, seconds), barrier in zip(self.turns, self.barriers):
             await barrier.wait()
             if whose == kind:
+                began = time.process_time()
                 yield seconds
                 await asyncio.sleep(SETTLE)
+                delays.cpu += time.process_time() - began if counts else 0
             else:
                 await asyncio.sleep(seconds + SETTLE)
 
