@@ -180,6 +180,13 @@ class RedisLedger:
             sums = [self._journal.spent(counter), *map(_sums, seen.others.values())]
         return sum(s for s, _ in sums), sum(r for _, r in sums)
 
+    def processes(self) -> int:
+        """How many processes share this ledger, as far as Redis has told; it is asked from time to time from now on."""
+        if not self._beating:
+            with self._lock:
+                self._beat()
+        return max(self._alive, self._least or 1)
+
     def close(self) -> None:
         """Tell Redis what it does not know yet, and close."""
         with self._lock:
@@ -273,7 +280,7 @@ class RedisLedger:
             raise LocalLimitError("the shared ledger has been away for too long: budgets hold until it is back", code="ledger")
         if not self._heard and self._least is None:
             raise LocalLimitError("the shared ledger has not been reached yet: budgets hold until it is", code="ledger")
-        among = max(self._alive, self._least or 1)
+        among = self.processes()
         shares = []
         for name, limit in charges:
             seen = self._seen.setdefault(name, _Seen())
@@ -287,7 +294,7 @@ class RedisLedger:
             del self._seen[name]
         names = list(self._seen)
         try:
-            for i in range(0, len(names), 500):
+            for i in range(0, max(1, len(names)), 500):  # without any at least who is alive
                 self._say([(name, _BOUNDLESS) for name in names[i : i + 500]], 0)
         except Away:
             pass
@@ -314,7 +321,7 @@ class RedisLedger:
 
 
 def _beats(held: weakref.ref[RedisLedger], over: threading.Event) -> None:
-    while not over.wait(BEAT):
+    while not over.is_set():
         ledger = held()
         if ledger is None:
             return
@@ -322,6 +329,7 @@ def _beats(held: weakref.ref[RedisLedger], over: threading.Event) -> None:
             if not over.is_set():
                 ledger._tell()
         del ledger
+        over.wait(BEAT)
 
 
 def _last_words(held: weakref.ref[RedisLedger]) -> None:

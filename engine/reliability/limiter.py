@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from engine.errors import LocalLimitError
+from engine.errors import ConfigError, LocalLimitError
 from engine.reliability.rates import Rate, Rule, rules_of
 
 __all__ = ["Limiter", "Ticket"]
@@ -28,9 +28,10 @@ _ENDLESS = float("inf")
 class _Window:
     """What was used of one rate within its period."""
 
-    __slots__ = ("amount", "entries", "span", "used")
+    __slots__ = ("amount", "entries", "rate", "span", "used")
 
     def __init__(self, rate: Rate) -> None:
+        self.rate = rate
         self.amount = rate.amount
         self.span = min(rate.seconds * MARGIN, rate.seconds + MOST_MARGIN)
         self.used = 0.0
@@ -85,15 +86,25 @@ class _Window:
 class _Scope:
     """One rule for one subject: a provider, a model, or one key of either."""
 
-    __slots__ = ("concurrency", "everyone", "name", "requests", "running", "tokens")
+    __slots__ = ("concurrency", "everyone", "name", "processes", "requests", "rule", "running", "tokens")
 
     def __init__(self, name: str, rule: Rule, everyone: bool) -> None:
+        self.rule = rule
+        self.processes = 1  # that share the rule evenly
         self.name = name
         self.everyone = everyone  # every call of the provider is in it
         self.requests = [_Window(rate) for rate in rule.requests]
         self.tokens = [_Window(rate) for rate in rule.tokens]
         self.concurrency = rule.concurrency
         self.running = 0
+
+    def divide(self, processes: int) -> None:
+        """From now on the rule is shared by so many processes, of which each has its part; but one call at a time each may make."""
+        self.processes = processes
+        for window in (*self.requests, *self.tokens):
+            window.amount = window.rate.amount / processes
+        if self.rule.concurrency is not None:
+            self.concurrency = max(1, self.rule.concurrency // processes)
 
     def wait(self, requests: int, tokens: float, now: float, own: float) -> float:
         """Seconds until so many more requests and tokens fit; endless where one must end first."""
@@ -132,10 +143,14 @@ class Ticket:
 
 
 class Limiter:
-    """The limits of one client. Shareable between threads. `rates`: see engine.reliability.rates."""
+    """The limits of one client. Shareable between threads. `rates`: see engine.reliability.rates; `processes` tells how many
+    processes share those that are `shared`."""
 
-    def __init__(self, rates: Mapping[str, Any]) -> None:
+    def __init__(self, rates: Mapping[str, Any], processes: Callable[[], int] | None = None) -> None:
         self.rules = rules_of(rates)
+        if processes is None and any(rule.shared for rule in self.rules):
+            raise ConfigError("rates with `shared` need a ledger in a Redis, by which processes know of each other")
+        self._processes = processes
         self._scopes: dict[tuple[str, str, int], tuple[_Scope, ...]] = {}
         self._made: dict[tuple[int, str], _Scope] = {}
         self._queues: dict[str, OrderedDict[str, deque[Ticket]]] = {}
@@ -158,6 +173,11 @@ class Limiter:
                 if len(self._scopes) > 10_000:
                     self._scopes.clear()
                 found = self._scopes[provider, model, key] = tuple(made)
+        if self._processes is not None:
+            for scope in found:
+                if scope.rule.shared and (count := self._processes()) != scope.processes:
+                    with self._lock:
+                        scope.divide(count)
         return found
 
     def estimate(self, provider: str, model: str, keys: int, tokens: float, now: float) -> tuple[float, int]:

@@ -4,6 +4,8 @@ Client(rates={
     "groq": {"requests": "30/min", "tokens": ["6000/min", "500000/day"], "concurrency": 8},
     "openai/gpt-5*": {"requests": "500/min", "per_key": True},
 })
+
+`shared: true` divides an entry among the processes that share the client's ledger in a Redis: each has its part of it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ __all__ = ["Rate", "Rule", "rules_of"]
 
 _RATE = re.compile(r"\s*([\d_.,]+)\s*/\s*(\d*)\s*([a-z]+)\s*", re.IGNORECASE)
 _UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
-_KEYS = ("requests", "tokens", "concurrency", "per_key")
+_KEYS = ("requests", "tokens", "concurrency", "per_key", "shared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Rule:
     tokens: tuple[Rate, ...] = ()
     concurrency: int | None = None
     per_key: bool = False
+    shared: bool = False
 
     def subject(self, provider: str, model: str, key: int) -> str | None:
         """The name under which a call is counted, or None if the rule is not for it. Models that fit one glob each count alone."""
@@ -98,6 +101,7 @@ def _rule(name: str, given: Any) -> Rule:
         _rates(given.get("tokens")),
         concurrency,
         given.get("per_key") is True,
+        given.get("shared") is True,
     )
 
 

@@ -77,7 +77,7 @@ class RoutingDesk(Desk):
             from engine.ledger.budget import budgets_of
             from engine.reliability.limiter import Limiter
 
-            limiter = Limiter(rates) if rates else None
+            limiter = Limiter(rates, getattr(self._ledger, "processes", None)) if rates else None
             self._gate = Gate(limiter, budgets_of(budgets), self._ledger, self._billed, lambda: uuid4().hex)
         if cache is not None and cache is not False:
             from engine.cache.kept import cache_of
