@@ -9,7 +9,7 @@ import base64
 import binascii
 from typing import Any
 
-from engine.call.address import check_url, must_be_public
+from engine.call.address import check_media_url, check_url, must_be_public
 from engine.call.failure import failure
 from engine.call.flow import Call, exchanged, whole
 from engine.call.read import error_document, read_stored
@@ -77,6 +77,9 @@ def saved(call: Call, response: Response) -> Flow:
         try:
             yield from _filled(call, output, place)
             place.keep()
+        except Error as error:
+            error.partial = response  # what was paid for is not lost: its address is in it
+            raise
         finally:
             place.abandon()
         fields.pop("data", None)
@@ -108,21 +111,30 @@ def _filled(call: Call, output: Event, place: Any) -> Flow:
     place.write(content)
 
 
+def _undownloadable(error: Error) -> Error:
+    error.message = f"what the answer names cannot be downloaded: {error.message}"
+    error.args = (error.message,)
+    return error
+
+
 def _fetched(call: Call, url: str, place: Any) -> Flow:
-    """Download an output: from a host the provider may be called at, with its credential only if the spec says so."""
+    """Download an output, because the caller wants it: with the credential, if the spec says so, from a host the provider may be
+    called at; else without one from any public host."""
     operation = call.operation
     plan, base_url = operation.plan, operation.base_url
     servers = tuple(str(operation.values[name]) for name in plan.servers if operation.values.get(name))
     own = bool(operation.values.get("base_url"))
+    request = HttpRequest("GET", url, {}, None, context=call.context)
     try:
-        request = HttpRequest(
-            "GET", check_url(url, base_url, plan.hosts, own, servers, plan.allowed), {}, None, context=call.context
-        )
+        request.url = check_url(url, base_url, plan.hosts, own, servers, plan.allowed)
+        request.public = must_be_public(request.url, base_url, plan.hosts, servers, True)
     except ConfigError as error:
-        error.message = f"what the answer names cannot be downloaded: {error.message}"
-        error.args = (error.message,)
-        raise operation.place(error) from None
-    request.public = must_be_public(url, base_url, plan.hosts, servers, True)
+        if plan.download_auth or plan.allowed is not None:
+            raise operation.place(_undownloadable(error)) from None
+        try:
+            request.url, request.public = check_media_url(url), True
+        except ConfigError as other:
+            raise operation.place(_undownloadable(other)) from None
     auth = None if plan.download_auth else _BARE
 
     def read(answer: Answer) -> None:

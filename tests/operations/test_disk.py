@@ -285,12 +285,39 @@ def test_pictures_are_written_from_data_and_from_their_address(tmp_path: Path) -
     assert answer.outputs[1].url == "https://disk.test/p.png"
 
 
-def test_an_address_elsewhere_is_refused(tmp_path: Path) -> None:
-    server = Server({"data": [{"url": "https://elsewhere.test/p.png"}]})
-    with pytest.raises(errors.ConfigError, match=r"cannot be downloaded: the host elsewhere\.test"):
+def test_an_address_elsewhere_is_fetched_without_a_credential(tmp_path: Path) -> None:
+    def serve(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "cdn.elsewhere.test":
+            assert "authorization" not in request.headers
+            return httpx.Response(200, content=b"from afar")
+        assert request.headers["authorization"] == "Bearer k"
+        return httpx.Response(200, json={"data": [{"url": "https://cdn.elsewhere.test/p.png?sig=1"}]})
+
+    spec = {"disk": {**SPEC["disk"], "secrets": {"api_key": "DISK_KEY"}, "auth": {"bearer": "{{ api_key }}"}}}
+    made = Client(catalog=[spec], transport=httpx.MockTransport(serve), providers={"disk": {"api_key": "k"}})
+    made.image_edit("disk/m", "Paint.", b"\x89PNG\r\n\x1a\n", out=tmp_path / "p.png")
+    assert (tmp_path / "p.png").read_bytes() == b"from afar"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://elsewhere.test/p.png", "https://10.0.0.1/p.png", "https://localhost/p.png", "file:///etc/passwd"]
+)
+def test_an_address_that_no_provider_should_name_is_refused_and_the_answer_kept(tmp_path: Path, url: str) -> None:
+    server = Server({"data": [{"url": url}]})
+    with pytest.raises(errors.ConfigError) as caught:
         client(server).image_edit("disk/m", "Paint.", b"\x89PNG\r\n\x1a\n", out=tmp_path / "p.png")
     assert len(server.seen) == 1
     assert left(tmp_path) == []
+    assert caught.value.partial.outputs[0].url == url
+
+
+def test_where_the_credential_goes_along_the_host_is_a_declared_one(tmp_path: Path) -> None:
+    server = Server({"data": [{"url": "https://elsewhere.test/p.png"}]})
+    edit = {**SPEC["disk"]["image_edit"], "download": {"auth": True}}
+    made = Client(catalog=[{"disk": {**SPEC["disk"], "image_edit": edit}}], transport=httpx.MockTransport(server))
+    with pytest.raises(errors.ConfigError, match=r"cannot be downloaded: the host elsewhere\.test"):
+        made.image_edit("disk/m", "Paint.", b"\x89PNG\r\n\x1a\n", out=tmp_path / "p.png")
+    assert len(server.seen) == 1
 
 
 def test_a_job_is_followed_into_its_file(tmp_path: Path) -> None:
