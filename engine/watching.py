@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -28,6 +29,7 @@ __all__ = ["Listener", "Listeners", "Watch"]
 
 Listener = Callable[[Any], Any]
 
+KEPT = 1024  # maskers
 #: what of a request an event may show: numbers and switches, never texts
 SETTINGS = (
     "max_tokens", "temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "seed", "n", "dimensions",
@@ -60,8 +62,8 @@ class Listeners:
 
             near = nearest(name, [*EVENTS])
             raise ConfigError(f"there is no event `{name}`" + (f"; did you mean `{near}`?" if near else f": {', '.join(EVENTS)}"))
-        if not callable(listener):
-            raise ConfigError("a listener is a function of one event")
+        if not callable(listener) or iscoroutinefunction(listener):
+            raise ConfigError("a listener is a plain function of one event, also of an async client")
         entry = (listener, content)
         names = EVENTS if name == "*" else (name,)
         self._told = {**self._told, **{n: (*self._told.get(n, ()), entry) for n in names}}
@@ -106,9 +108,25 @@ class Listeners:
             try:
                 listener(_with(event, content) if wants and content is not None else event)
             except Exception as problem:
-                import logging
+                _log("a listener of %s raised %s", event.name, problem)
 
-                logging.getLogger("llmkit").warning("a listener of %s raised %s", event.name, type(problem).__name__)
+
+def _log(told: str, name: str, problem: Exception) -> None:
+    import logging
+
+    logging.getLogger("llmkit").warning(told, name, type(problem).__name__)
+
+
+def _quietly(tell: Callable[..., None]) -> Callable[..., None]:
+    """A method of a Watch that tells something: whatever goes wrong with that, the call goes on."""
+
+    def told(self: Watch, name: str, *given: Any) -> None:
+        try:
+            tell(self, name, *given)
+        except Exception as problem:
+            _log("what happened could not be told (%s): %s", name, problem)
+
+    return told
 
 
 def _with(event: Any, content: dict[str, Any]) -> Any:
@@ -153,7 +171,7 @@ class Watch:
 
     def flow(self, flow: Flow) -> Flow:
         """A flow with its begin and end told."""
-        self._started()
+        self._started("call_started")
         try:
             step = next(flow)
             while True:
@@ -182,9 +200,10 @@ class Watch:
 
     def refused(self, problem: Exception) -> None:
         """The call could not be made at all."""
-        self._started()
+        self._started("call_started")
         self._ended(problem.kind if isinstance(problem, Error) else "config", None, problem)
 
+    @_quietly
     def __call__(self, name: str, data: Mapping[str, Any]) -> None:
         """What an attempt, a route or a budget did."""
         if name == "attempt_ended":
@@ -201,8 +220,9 @@ class Watch:
 
     # --- begin and end ----------------------------------------------------------------------------------------------
 
-    def _started(self) -> None:
-        if not self.listeners.wants("call_started"):
+    @_quietly
+    def _started(self, name: str) -> None:
+        if not self.listeners.wants(name):
             return
         content = None
         if self._fields is not None:
@@ -212,11 +232,12 @@ class Watch:
             content,
         )
 
+    @_quietly
     def _ended(self, kind: str, response: Any, problem: Exception | None = None) -> None:
         self._opened()
         if not self.listeners.wants("call_ended"):
             return
-        usage = getattr(response, "usage", None)
+        usage = getattr(response if problem is None else getattr(problem, "partial", None), "usage", None)
         attempts = getattr(self.subject, "attempts", None)
         reasons = [choice.finish_reason for choice in getattr(response, "choices", ()) if choice.finish_reason]
         request_id = getattr(response, "request_id", None) or getattr(problem, "request_id", None)
@@ -298,6 +319,8 @@ class Watch:
             given = known[0].credentials
             found = self.listeners.maskers.get(id(given))
             if found is None:
+                if len(self.listeners.maskers) >= KEPT:
+                    self.listeners.maskers.clear()
                 found = self.listeners.maskers[id(given)] = (given, Masker([s for keys in given for s in keys.values()]))
             return found[1]
         return Masker([secret for call in known for secret in secrets_of(call)])

@@ -179,6 +179,35 @@ def test_content_is_for_those_who_ask_and_without_credentials() -> None:
     assert "key-of-openai" not in repr(loud) and loud[0].content["request"] == said["request"]
 
 
+def test_hits_of_a_cache_are_told() -> None:
+    with Several() as several, several.client(cache="memory") as client:
+        seen = watched(client)
+        for _ in range(2):
+            client.chat(B, PROMPT)
+        assert several.asked("openai") == 1
+    assert names(seen)[-3:] == ["call_started", "cache_asked", "call_ended"]
+    hit, ended = seen[-2:]
+    assert (hit.did, hit.store, hit.age is not None) == ("hit", "memory", True)
+    assert ended.cached and ended.attempts == () and ended.cost == 0 and not seen[-4].cached
+
+
+def test_an_event_that_cannot_be_made_costs_no_call(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("engine.watching.Watch._origin", lambda self: 1 / 0)
+    with Several() as several, several.client() as client:
+        seen = watched(client)
+        assert client.chat(B, PROMPT).text and names(seen) == ["attempt_ended"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_stream_that_broke_tells_the_usage_it_knew() -> None:
+    with Several(openai="s_cut_clean") as several, several.client() as client:
+        seen = watched(client, "call_ended")
+        with pytest.raises(errors.StreamInterruptedError) as caught, client.chat.stream(B, PROMPT) as stream:
+            list(stream)
+    assert seen[0].kind == "stream_interrupted" and seen[0].first_event is not None
+    assert seen[0].usage.get("input_tokens") == caught.value.partial.usage.input_tokens
+
+
 def test_listeners_come_and_go_and_what_they_raise_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     def broken(event: Any) -> None:
         raise ValueError(f"about {PROMPT}")
@@ -199,8 +228,12 @@ def test_listeners_come_and_go_and_what_they_raise_is_logged(caplog: pytest.LogC
 def test_a_name_that_is_no_event_is_refused(name: str, said: str) -> None:
     with pytest.raises(errors.ConfigError, match=said):
         engine.Client().on(name, print)
-    with pytest.raises(errors.ConfigError):
-        engine.Client().on("call_ended", None)  # type: ignore[arg-type]
+
+    async def later(event: Any) -> None: ...
+
+    for wrong in (None, later):
+        with pytest.raises(errors.ConfigError, match="plain function"):
+            engine.Client().on("call_ended", wrong)  # type: ignore[arg-type]
 
 
 def test_who_listens_to_nothing_pays_nothing() -> None:
