@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import sys
 import threading
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from engine.realtime import Session
     from engine.types import Event
 
+OPENING = 60.0  # seconds a session may take to open
 SILENCE = 1.0  # seconds behind a file, for those who listen for it
 AFTER = 0.2  # seconds the speaker may take to notice that he has finished
 PIECE = 40  # milliseconds of sound in one message
@@ -44,7 +44,7 @@ def realtime(arguments: argparse.Namespace) -> int:
         if arguments.explain:
             print(dumps(client.realtime.explain(arguments.model, **fields).to_dict(), indent=2))
             return 0
-        with client.realtime(arguments.model, timeout=arguments.timeout, **fields) as session:
+        with client.realtime(arguments.model, timeout=min(arguments.timeout, OPENING), **fields) as session:
             return _hold(session, arguments)
 
 
@@ -62,7 +62,7 @@ def _hold(session: Session, arguments: argparse.Namespace) -> int:
         if event.kind == "audio":
             heard += event.data
         if arguments.json:
-            print(dumps(_plain(event)), flush=True)
+            print(dumps({k: v for k, v in event.to_dict().items() if k != "choice"}), flush=True)
         else:
             _tell(event)
         if not closes and _last(event, session):
@@ -135,13 +135,6 @@ def _stream(send: Callable[[bytes], None], sound: Iterable[bytes]) -> None:
             send(piece)
     except KeyboardInterrupt:
         pass  # the speaker has finished; the answer is still to be heard
-
-
-def _plain(event: Event) -> dict[str, Any]:
-    told = {k: v for k, v in event.to_dict().items() if k != "choice"}
-    if isinstance(event.data, bytes):
-        told["data"] = base64.b64encode(event.data).decode()
-    return told
 
 
 def _tell(event: Event) -> None:

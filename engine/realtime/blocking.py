@@ -47,6 +47,7 @@ class Session:
     def __enter__(self) -> Session:
         problem: Error
         try:
+            self._opening.begin()
             signed = self._ready()
 
             async def ready() -> HttpRequest:

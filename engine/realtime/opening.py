@@ -32,9 +32,14 @@ class Opening:
 
     call: Call
     limits: Limits
+    seconds: float  # until it must be open, from when its block is entered
     functions: dict[str, Callable[..., Any]]  # tools that can be run here, by name
     run_tools: bool
     queue: int  # events that wait unread at most; then nothing more is read from the socket
+
+    def begin(self) -> None:
+        """The time to open runs from now on."""
+        self.call.attempts.deadline = Deadline(self.call.clock, self.seconds)
 
 
 def opening(client: Caller, model: str, fields: dict[str, Any]) -> Opening:
@@ -61,11 +66,11 @@ def _opening(client: Caller, model: str, fields: dict[str, Any]) -> Opening:
     if target.missing is not None:
         raise ConfigError(target.missing, provider=bound.provider, model=bound.model, operation=bound.name)
     limits = target.limits
-    deadline = Deadline(clock, timeout if timeout is not None else limits.connect + limits.until_headers(True))
-    run = Attempts(target.name, limits, deadline, clock, target.bucket, target.provider.ring)
+    seconds = float(timeout) if timeout is not None else limits.connect + limits.until_headers(True)
+    run = Attempts(target.name, limits, Deadline(clock, seconds), clock, target.bucket, target.provider.ring)
     tokens = target.provider.tokens
     call = Call(bound, request, target.route, run, clock, target.credentials, tokens, lambda _: None, context, unsupported)
-    return Opening(call, limits, functions, run_tools, queue)
+    return Opening(call, limits, seconds, functions, run_tools, queue)
 
 
 def _functions(tools: Iterable[Any]) -> Iterable[tuple[str, Callable[..., Any]]]:

@@ -13,6 +13,7 @@ from engine.call.flow import Call
 from engine.call.socket import FRAME_BYTES, Wire
 from engine.calling import _leaving
 from engine.errors import Error, for_kind
+from engine.leaving import passing
 from engine.realtime.connect import ended, opened
 from engine.realtime.opening import Opening, Sound, sound
 from engine.types import Event, Usage
@@ -105,6 +106,12 @@ class AsyncSession:
             return self
         except Exception as caught:
             problem = _leaving(caught, self._call)
+        except BaseException as stop:  # cancelled: there is no time for leave-taking
+            for task in self._tasks:
+                task.cancel()
+            if self._socket is not None:
+                self._socket.transport.abort()
+            raise passing(stop)  # noqa: B904
         await self._drop()
         raise problem
 
@@ -113,6 +120,7 @@ class AsyncSession:
 
     async def _start(self) -> None:
         call, limits = self._call, self._opening.limits
+        self._opening.begin()
         signed = await self._ready()
         wire = self._wire = Wire(call.operation, call.context or {})
         self._socket = await opened(call, signed, limits.connect + limits.until_headers(True), call.attempts.deadline.left())

@@ -246,6 +246,31 @@ def test_a_silent_server_is_given_up() -> None:
         assert refused(server.url, timeout=0.3).kind == "timeout"
 
 
+def test_a_cancelled_opening_leaves_no_connection() -> None:
+    import engine
+
+    async def main(url: str) -> None:
+        async with engine.AsyncClient(providers={"openai": {"api_key": "k", "base_url": url}}) as client:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    async with client.realtime(MODEL):
+                        pytest.fail("it opened")
+
+    gone = threading.Event()
+
+    def handler(connection: Any) -> None:
+        try:
+            for _ in connection:  # the session is never told of
+                pass
+        finally:
+            gone.set()
+
+    server = served(handler)
+    asyncio.run(main(f"http://127.0.0.1:{server.socket.getsockname()[1]}"))
+    assert gone.wait(1)
+    server.shutdown()
+
+
 def test_nobody_there_is_a_connection_error() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen

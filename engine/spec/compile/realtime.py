@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import plan
 from engine.spec.compile.call import number, present, word
+from engine.spec.compile.mapping import outputs_of
 from engine.spec.node import Node
 from engine.spec.problem import Problems
 from engine.vocabulary import CLIENT_EVENTS
@@ -58,6 +59,9 @@ def realtime(tree: Node, templates: Templates, problems: Problems) -> Callable[[
             name = f"send_{event}_{place}"
             templates.template(name, message)
             names.setdefault(event, []).append(name)
+    mapped = messages_map(tree, Problems())
+    _has(tree, names, "pong", "`ping` is to be answered", mapped is not None and "ping" in outputs_of(mapped), problems)
+    _has(tree, names, "keepalive", "`keepalive_every` has something to send", present(tree, "keepalive_every"), problems)
     sound = tree.get("audio") or _EMPTY
 
     def finish(functions: Mapping[str, Any], gives: Collection[str]) -> plan.Realtime:
@@ -76,6 +80,13 @@ def realtime(tree: Node, templates: Templates, problems: Problems) -> Callable[[
         )
 
     return finish
+
+
+def _has(tree: Node, names: Mapping[str, Any], event: str, why: str, needed: bool, problems: Problems) -> None:
+    """Report a message that something else in the operation relies on."""
+    if needed and event not in names:
+        where = tree.get("send") or tree
+        problems.error("missing-key", f"`send` needs `{event}`, so that {why}", where.key_mark or where.mark)
 
 
 def _messages(node: Node | None) -> list[Node]:
