@@ -76,7 +76,7 @@ class Race:
 
     The outcome is the flow's value, or for streams the first events and the deliveries that bring the rest. A flow that fails
     leaves the race to the other; if both fail the first's error is raised. The loser is ended at once, on an event loop as in a
-    thread; only a name that is looked up, a connection that is being made and a transport of the caller's own take their time.
+    thread; only the body of a reply through a transport of the caller's own is read to its end.
     """
 
     __slots__ = ("first", "late", "second", "stream")

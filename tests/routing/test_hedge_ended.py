@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 import engine
@@ -135,3 +137,51 @@ def test_what_was_released_is_not_ended() -> None:
     stop.release()
     stop()
     assert ended == []
+
+
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """The address of a server that lets nobody in: its queue is full."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(server.getsockname())
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        for one in waiting:
+            one.close()
+
+
+def test_a_loser_that_is_not_even_connected_ends_too(deaf: str) -> None:
+    with Several() as several, several.client(providers={"groq": {"base_url": deaf}}) as client:
+        client.chat(B, "hi")
+        began = time.monotonic()
+        assert client.chat(engine.Route([A, B], hedge=True), "hi").text == "Hello from openai."
+        assert within(1.0, lambda: client.health(A)[A]["in_flight"] == 0) and time.monotonic() - began < 3
+
+
+def test_a_transport_of_the_callers_own_holds_nothing_up() -> None:
+    released, closed = threading.Event(), threading.Event()
+
+    class Body(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b'{"choices": [{"index": 0, "message": {"content": "late"}, "finish_reason": "stop"}]}'
+
+        def close(self) -> None:
+            closed.set()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "groq" in request.url.host:
+            released.wait(9)
+            return httpx.Response(200, stream=Body())
+        return httpx.Response(200, json={"choices": [{"index": 0, "message": {"content": "soon"}, "finish_reason": "stop"}]})
+
+    keys = {"groq": {"api_key": "k" * 20}, "openai": {"api_key": "k" * 20}}
+    client = engine.Client(providers=keys, transport=httpx.MockTransport(handle))
+    client.chat(B, "hi")
+    assert client.chat(engine.Route([A, B], hedge=True), "hi").text == "soon"
+    assert within(1.0, lambda: client.health(A)[A]["in_flight"] == 0) and not closed.is_set()
+    released.set()
+    assert closed.wait(1.0)  # what came too late was closed

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.call.send import Reply, Route, SendFailure, Timing, Transport
 from engine.call.send.drive import Driver
 from engine.reliability.deadline import Timer
 from engine.types import HttpRequest
 
-__all__ = ["Stop", "StoppableDriver", "Stopped"]
+__all__ = ["Stop", "StoppableDriver", "Stopped", "beside"]
 
+T = TypeVar("T")
 SLICE = 0.05  # seconds between two looks at a lock, which cannot be woken
 
 
@@ -83,6 +84,42 @@ class Stop:
         return True
 
 
+def beside(stop: Stop, work: Callable[[], T], free: Callable[[T], None]) -> T:
+    """What some work gives that nobody can end: done in a thread of its own, so that nobody has to wait for it. What it brings
+    too late is freed."""
+    gate, done = threading.Lock(), threading.Event()
+    found: list[tuple[T | None, BaseException | None]] = []
+    over = False
+
+    def run() -> None:
+        value: T | None = None
+        problem: BaseException | None = None
+        try:
+            value = work()
+        except BaseException as caught:
+            problem = caught
+        with gate:
+            if not over:
+                found.append((value, problem))
+                return done.set()
+        return free(value) if value is not None else None
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        stop.until(done, threading.TIMEOUT_MAX)
+    except BaseException:
+        with gate:
+            over = True
+        if found and found[0][0] is not None:
+            free(found[0][0])
+        raise
+    value, problem = found[0]
+    if problem is not None:
+        raise problem
+    assert value is not None
+    return value
+
+
 class _Timer(Timer):
     """A timer by which the stream that reads or writes knows who may end that."""
 
@@ -105,9 +142,14 @@ class _Transport:
         self.close = inner.close
 
     def open(self, request: HttpRequest, route: Route, timing: Timing) -> Reply:
-        stop = self._stop
+        stop, inner = self._stop, self._inner
         timing.timer = _Timer(timing.timer.until, timing.timer._now, stop)
-        return _Reply(_guarded(stop, lambda: self._inner.open(request, route, timing)), stop)
+
+        def opened() -> Reply:
+            return inner.open(request, route, timing)
+
+        work = opened if getattr(inner, "stoppable", False) else lambda: beside(stop, opened, lambda reply: reply.close())
+        return _Reply(_guarded(stop, work), stop)
 
 
 class _Reply:

@@ -68,7 +68,16 @@ class _Backend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         if self._public:
             host = public_address(host, port)
-        return _Stream(self._inner.connect_tcp(host, port, left(timeout, httpcore.ConnectTimeout), local_address, socket_options))
+        seconds, stop = left(timeout, httpcore.ConnectTimeout), getattr(timeout, "stop", None)
+
+        def connected() -> httpcore.NetworkStream:
+            return self._inner.connect_tcp(host, port, seconds, local_address, socket_options)
+
+        if stop is None:
+            return _Stream(connected())
+        from engine.call.send.stoppable import beside
+
+        return _Stream(beside(stop, connected, lambda stream: stream.close()))
 
 
 def shut(stream: Any) -> None:
@@ -116,6 +125,8 @@ class PooledReply:
 
 class PooledTransport:
     """Connection pools, one for each way to reach an origin, made when first used."""
+
+    stoppable = True  # what it waits for can be ended (engine.call.send.stoppable)
 
     def __init__(self) -> None:
         self._pools: dict[Target, httpcore.ConnectionPool] = {}
