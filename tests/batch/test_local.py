@@ -15,7 +15,7 @@ import pytest
 import engine
 from engine.batch.output import Output
 from engine.batch.run import Batch
-from engine.errors import AmbiguousError, AuthenticationError, ConfigError
+from engine.errors import AmbiguousError, AuthenticationError, ConfigError, LocalLimitError
 from engine.testing import Simulator
 
 MODEL = "openai/gpt-4.1-mini"
@@ -129,6 +129,21 @@ def test_a_refused_key_stops_the_run_and_the_same_call_goes_on(kind: str, tmp_pa
         done = ask(simulator)
         assert len(simulator.requests) == 40 - 10
     assert [line["id"] for line in done.results()] == list(range(40)) and done.failed == 0
+
+
+def test_a_budget_that_is_used_up_stops_the_run_and_a_larger_one_goes_on(tmp_path: Path) -> None:
+    def ask(**options: Any) -> Batch:
+        with simulator.client(**options) as client:
+            return client.batch([str(i) for i in range(30)], model=MODEL, out=tmp_path / "o.jsonl", concurrency=1, max_tokens=5)
+
+    with Simulator() as simulator:
+        with pytest.raises(LocalLimitError):
+            ask(budgets=[{"usd": "0.0255", "per": "total"}])  # what a call may cost at most is set aside first
+        few = len(simulator.requests)
+        assert 2 < few < 30
+        done = ask(budgets=[{"usd": 1, "per": "total"}], rates={"openai": {"concurrency": 2}})
+        assert len(simulator.requests) == 30 and done.ended and done.failed == 0
+    assert [line["id"] for line in done.results()] == list(range(30))
 
 
 def test_what_a_later_run_is_held_to(client: engine.Client, tmp_path: Path) -> None:
