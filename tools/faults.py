@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Every reliability proof in full, with its score.
 
-    tools/faults.py [shared] [table] [proofs] [bounds] [--shared DIR] [--calls N] [--sequences N] [--rounds N] [--outages N] [--verbose]
+    tools/faults.py [shared] [table] [proofs] [bounds] [caches] [--shared DIR] [--calls N] [--sequences N] [--rounds N] [--outages N] [--verbose]
 
 shared   the independent fault matrix (../shared/bench/faults) over our adapter, on both async transports
 table    our own fault table: sync and async clients on four wires, and the careless client that must fail it
 proofs   retry storm, deadline, killed streams, cancellation at any moment
 bounds   rate limits and budgets with 200 callers; budgets in a Redis that is killed, paused and emptied
+caches   look-ups across tenants in every store; a Redis that is killed, paused and emptied; the losers of hedged calls
 Without a word: all of them. Exit code 0 only if everything holds.
 """
 
@@ -23,6 +24,9 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from tests.cache.lookups import look_ups  # noqa: E402
+from tests.cache.lookups import outages as cache_outages  # noqa: E402
+from tests.cache.stores import opened  # noqa: E402
 from tests.faults import shared_judge  # noqa: E402
 from tests.faults.bounds import nearly_spent, rated  # noqa: E402
 from tests.faults.deadlines import deadlines  # noqa: E402
@@ -33,8 +37,9 @@ from tests.faults.storm import storm, storm_on_loopback  # noqa: E402
 from tests.faults.table import BY_ID, TABLE  # noqa: E402
 from tests.faults.wires import WIRES  # noqa: E402
 from tests.redis_server import BINARY  # noqa: E402
+from tests.routing.losers import losers  # noqa: E402
 
-PARTS = ("shared", "table", "proofs", "bounds")
+PARTS = ("shared", "table", "proofs", "bounds", "caches")
 
 
 def shared_matrix(harness: Path, verbose: bool) -> bool:
@@ -105,6 +110,28 @@ def bounds(rounds: int) -> bool:
     return all(fine)
 
 
+def caches(calls: int, rounds: int) -> bool:
+    fine = []
+    stores = ("memory", "sqlite", *(["redis"] if BINARY is not None else []))
+    for name in stores:
+        with tempfile.TemporaryDirectory() as folder, opened(name, Path(folder)) as store:
+            found = look_ups(store, calls, name)
+        what = f"tenants        {name:9} {calls} look-ups by 100 tenants: {found.hits} hits, {found.crossed} of another's answer"
+        fine.append(_told(not found.crossed and found.hits > calls / 2, what))
+    if BINARY is None:
+        print("shared cache   there is no redis-server on this machine, skipped")
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            seen = cache_outages(rounds, Path(folder))
+        what = f"shared cache   {rounds} outages of Redis, {seen.calls} calls: {sum(seen.failed.values())} failed, slowest {seen.slowest:.2f} s"
+        fine.append(_told(not seen.failed and seen.hits > 0, what, seen.failed))
+    lost = losers(200)
+    what = f"hedges         sync      {lost.calls} calls, {lost.hedged} losers: {lost.open} connections, {lost.in_flight} calls and {lost.reserved} of money"
+    what += f" left after {lost.seconds:.2f} s"
+    fine.append(_told(lost.answered == lost.calls and not (lost.open or lost.in_flight or lost.reserved), what))
+    return all(fine)
+
+
 def _told(held: bool, text: str, details: Any = ()) -> bool:
     print(f"{text}: {'holds' if held else 'BROKEN'}", flush=True)
     for detail in list(details)[:10]:
@@ -116,10 +143,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", help=", ".join(PARTS))
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
-    parser.add_argument("--calls", type=int, default=10_000, help="of a retry storm")
+    parser.add_argument("--calls", type=int, default=10_000, help="of a retry storm, and look-ups of a cache")
     parser.add_argument("--sequences", type=int, default=1_000, help="random fault sequences under a deadline")
     parser.add_argument("--rounds", type=int, default=100, help="of killing 256 streams in each way")
-    parser.add_argument("--outages", type=int, default=20, help="of a Redis that budgets are kept in")
+    parser.add_argument("--outages", type=int, default=20, help="of a Redis that budgets or answers are kept in")
     parser.add_argument("--verbose", action="store_true", help="a line for each case")
     given = parser.parse_args()
     if unknown := set(given.what) - set(PARTS):
@@ -130,6 +157,7 @@ def main() -> int:
         *([own_table(given.verbose)] if "table" in what else []),
         *([many_calls(given.calls, given.sequences, given.rounds)] if "proofs" in what else []),
         *([bounds(given.outages)] if "bounds" in what else []),
+        *([caches(given.calls, given.outages)] if "caches" in what else []),
     ]
     print(f"{'all held' if all(fine) else 'something is broken'} after {time.monotonic() - start:.0f} s")
     return 0 if all(fine) else 1

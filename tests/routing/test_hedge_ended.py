@@ -17,6 +17,7 @@ from engine.ledger.store import SqliteLedger
 from engine.reliability.health import Health
 from engine.reliability.limiter import Limiter
 from engine.testing import Simulator
+from tests.routing.losers import losers
 from tests.routing.targets import A, B, Several
 
 SLOW = "take your time"
@@ -185,3 +186,9 @@ def test_a_transport_of_the_callers_own_holds_nothing_up() -> None:
     assert within(1.0, lambda: client.health(A)[A]["in_flight"] == 0) and not closed.is_set()
     released.set()
     assert closed.wait(1.0)  # what came too late was closed
+
+
+def test_nothing_is_left_of_many_losers() -> None:
+    """`tools/faults.py caches` tries more."""
+    seen = losers(24, 8)
+    assert seen.answered == 24 and seen.hedged > 12 and not (seen.open or seen.in_flight or seen.reserved)
