@@ -169,6 +169,7 @@ class Target:
     def begin(self) -> None:
         """Nothing is written yet. ConfigError where nothing can be."""
         self.abandon()
+        self.size = 0
         self._part = self.path.with_name(f".{self.path.name[:200]}.{secrets.token_hex(4)}.part")
         try:
             self._file = self._part.open("xb", buffering=0)
@@ -212,7 +213,6 @@ class Target:
         if self._part is not None:
             self._part.unlink(missing_ok=True)
             self._part = None
-        self.size = 0
 
 
 def place(out: Any, stream: bool = False) -> Target:

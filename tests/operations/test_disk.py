@@ -280,6 +280,7 @@ def test_pictures_are_written_from_data_and_from_their_address(tmp_path: Path) -
 
     answer = client(Server(serve)).image_edit("disk/m", "Paint.", b"\x89PNG\r\n\x1a\n", out=tmp_path / "p.png")
     assert [output.path for output in answer.outputs] == [str(tmp_path / "p.png"), str(tmp_path / "p-2.png")]
+    assert [output.bytes for output in answer.outputs] == [6, 9]
     assert (tmp_path / "p.png").read_bytes() == b"inline"
     assert (tmp_path / "p-2.png").read_bytes() == b"from afar"
     assert answer.outputs[1].url == "https://disk.test/p.png"
