@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.accounting.estimate import ceiling, input_tokens
 from engine.call.step import Flow
-from engine.errors import LocalLimitError
+from engine.errors import Error, LocalLimitError
 from engine.ledger.budget import Spender, ends_in, nano, usd
 from engine.reliability.limiter import Ticket
 from engine.routing.decide import USUAL_OUTPUT
@@ -19,6 +19,7 @@ from engine.types import Usage
 
 if TYPE_CHECKING:
     from engine.call.flow import Call
+    from engine.ledger.store import Ledger
     from engine.reliability.limiter import Limiter
     from engine.routing.guard import Account, Gate
     from engine.types import Response
@@ -96,7 +97,9 @@ class Reserved:
             return
         ledger = self._gate.ledger
         assert ledger is not None
-        refused = yield Work(lambda: ledger.reserve(self._id, self.charges, self.amount))
+        refused = yield Work(lambda: self._reserved(ledger))
+        if isinstance(refused, Error):
+            raise refused  # here, where a route hears of it
         if refused is not None:
             name, left = refused
             if self.call.attempts.notify is not None:
@@ -107,6 +110,12 @@ class Reserved:
                 code="budget",
                 retry_after=self.ends[name],
             )
+
+    def _reserved(self, ledger: Ledger) -> tuple[str, int] | Error | None:
+        try:
+            return ledger.reserve(self._id, self.charges, self.amount)
+        except Error as error:
+            return error
 
     def actual(self, cost: Decimal | None) -> int:
         """What the call cost: its answer, and about an answer's price for every attempt that may have been billed all the same."""

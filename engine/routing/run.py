@@ -239,7 +239,7 @@ class Run:
         if kind in ("authentication", "permission") and self.watch is not None:
             self.watch("key_refused", {"target": target, "kind": kind})
         passes = kind in ("unsupported", "rate_limit")  # its state says so, or until when
-        passes = passes or (kind == "local_limit" and error.code != "budget")
+        passes = passes or (kind == "local_limit" and error.code not in ("budget", "ledger"))
         if not passes or self.sent.get(target, 0) >= self.limits.attempts:
             ask["tried"].append(target)
         return True

@@ -13,7 +13,7 @@ from engine.ledger.opening import opened
 from engine.ledger.shared import RedisLedger
 from tests.faults.outages import KINDS, outages
 from tests.redis_server import RedisServer, needs_redis
-from tests.routing.targets import B, Several
+from tests.routing.targets import A, B, Several
 
 PRICES = {"openai/*": {"input": 1, "output": 10}}
 NOWHERE = "redis://user:canary-password-0123@127.0.0.1:9/0"
@@ -60,6 +60,16 @@ def test_who_never_reached_redis_has_the_share_it_was_told_of() -> None:
     with pytest.raises(engine.errors.LocalLimitError, match="not been reached") as caught:
         RedisLedger(NOWHERE).reserve("a", [("total:x", 100)], 10)
     assert "canary" not in str(caught.value) and "127.0.0.1" not in repr(caught.value)
+    told: list[Any] = []
+    budget = {"usd": 1, "provider": "openai"}
+    with Several() as several, several.client(budgets=budget, ledger=NOWHERE, prices=PRICES) as client:
+        client.on("call_ended", told.append)
+        with pytest.raises(engine.errors.LocalLimitError, match="not been reached"):
+            client.chat(B, "hi", max_tokens=9)
+        assert (
+            client.chat(engine.Route([B, A]), "hi", max_tokens=9).provider == "groq"
+        )  # a budget that cannot say is one that refuses
+        assert [event.kind for event in told] == ["local_limit", "ok"]
     ledger = RedisLedger(NOWHERE, instances=4)
     assert ledger.reserve("a", [("total:x", 100)], 25) is None
     assert ledger.reserve("b", [("total:x", 100)], 1) == ("total:x", 0)
