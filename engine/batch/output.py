@@ -17,13 +17,19 @@ def refuse_foreign(path: str | Path) -> None:
 
 
 class Output:
-    """A file that is written at its end only. What stands behind `place` is of a run that could not note it: it is cut off."""
+    """A file that is written at its end only. What stands behind `place` is of a run that could not note it: it is cut off.
+
+    Raises ConfigError for a file that cannot be written, such as on a full disk.
+    """
 
     def __init__(self, path: str | Path, place: int) -> None:
         self.path = Path(path)
         if place and not self.path.exists():
             raise ConfigError(f"the output {path}, of which {place} bytes are written, is gone")
-        self._file = self.path.open("r+b" if self.path.exists() else "x+b", buffering=1 << 20)
+        try:
+            self._file = self.path.open("r+b" if self.path.exists() else "x+b", buffering=1 << 20)
+        except OSError as error:
+            raise self._unwritable(error) from None
         size = self._file.seek(0, os.SEEK_END)
         if size < place:
             self._file.close()
@@ -34,15 +40,28 @@ class Output:
 
     def add(self, lines: list[bytes]) -> None:
         """Write lines; they are safe after the next `sync`."""
-        for line in lines:
-            self._file.write(line)
-            self.place += len(line)
+        try:
+            for line in lines:
+                self._file.write(line)
+                self.place += len(line)
+        except OSError as error:
+            raise self._unwritable(error) from None
 
     def sync(self) -> None:
         """Come back when everything written is on the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._unwritable(error) from None
 
     def close(self) -> None:
         """Close without a promise: what was not synced is written again by the next run."""
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError:
+            pass  # the disk is full: who wrote last was told
+
+    def _unwritable(self, error: OSError) -> ConfigError:
+        why = error.strerror or str(error)
+        return ConfigError(f"the output {self.path} cannot be written ({why}); the batch can be resumed from its checkpoint")

@@ -72,8 +72,12 @@ class Rows:
             yield from self._parquet(self._path)
         else:
             self._size = self._path.stat().st_size
-            with self._path.open("rb") as lines:
-                for line in lines:
+            try:
+                file = self._path.open("rb")
+            except OSError as error:
+                raise _unreadable(self._path, error) from None
+            with file:
+                for line in file:
                     self._read += len(line)
                     if line.strip():
                         yield line
@@ -83,7 +87,11 @@ class Rows:
             from pyarrow import parquet
         except ImportError:
             raise ConfigError("a Parquet file needs pyarrow: pip install 'llmkit-engine[parquet]'") from None
-        with parquet.ParquetFile(path) as file:
+        try:
+            opened = parquet.ParquetFile(path)
+        except (OSError, ValueError) as error:
+            raise _unreadable(path, error) from None
+        with opened as file:
             self._size = file.metadata.num_rows
             for group in file.iter_batches(batch_size=_AT_ONCE):
                 for item in group.to_pylist():
@@ -123,6 +131,10 @@ def link(chain: bytes, written: Any) -> bytes:
     """The digest of a row and of all before it: it tells whether a later run is given the same input."""
     data = written if isinstance(written, bytes) else _bytes(written)
     return hashlib.blake2b(data, digest_size=16, key=chain).digest()
+
+
+def _unreadable(path: Path, error: Exception) -> ConfigError:
+    return ConfigError(f"the rows in {path} cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
 def _word(id: Any) -> Any:

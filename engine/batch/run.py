@@ -311,7 +311,10 @@ class Run:
     def _tell(self, now: float) -> None:
         if self._told is not None and now - self._said >= _TOLD:
             self._said = now
-            self._told(self.view())
+            try:
+                self._told(self.view())
+            except Exception:
+                pass  # no batch fails because somebody could not watch it
 
     def close(self) -> None:
         """Let go of the files. What is not safe is done again by the next run."""

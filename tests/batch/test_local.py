@@ -94,11 +94,13 @@ def test_an_output_that_nobody_named_lives_as_long_as_its_batch(client: engine.C
 def test_the_async_client_does_the_same(stand_in: Simulator, tmp_path: Path) -> None:
     told: list[Batch] = []
 
+    def watch(batch: Batch) -> None:
+        told.append(batch)
+        raise ValueError("no batch fails because its watcher does")
+
     async def main() -> Batch:
         async with stand_in.async_client() as client:
-            return await client.batch(
-                map(str, range(300)), model=MODEL, out=tmp_path / "o.jsonl", concurrency=40, progress=told.append
-            )
+            return await client.batch(map(str, range(300)), model=MODEL, out=tmp_path / "o.jsonl", concurrency=40, progress=watch)
 
     done = asyncio.run(main())
     assert [line["response"]["choices"][0]["text"] for line in done.results()] == [f"You said: {i}" for i in range(300)]
@@ -201,26 +203,53 @@ def test_two_processes_do_not_share_a_checkpoint(client: engine.Client, tmp_path
     held.close()
 
 
-def test_a_full_disk_leaves_a_batch_that_goes_on(client: engine.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = 0
-    add = Output.add
+class Full:
+    """A file on a disk with little room."""
 
-    def full(self: Output, lines: list[bytes]) -> None:
-        nonlocal written
-        written += len(lines)
-        if written > 20:
-            add(self, [lines[0][:17]])
+    def __init__(self, file: Any, room: int) -> None:
+        self._file, self._room = file, room
+
+    def write(self, data: bytes) -> int:
+        if len(data) > self._room:
+            self._file.write(data[: self._room])
             self._file.flush()
             raise OSError(28, "No space left on device")
-        add(self, lines)
+        self._room -= len(data)
+        return int(self._file.write(data))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def test_a_full_disk_leaves_a_batch_that_goes_on(client: engine.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Output.__init__
+
+    def small(self: Output, path: Any, place: int) -> None:
+        begin(self, path, place)
+        self._file = Full(self._file, 9_000)
 
     rows = [str(i) for i in range(60)]
     with monkeypatch.context() as patch:
-        patch.setattr(Output, "add", full)
-        with pytest.raises(OSError, match="No space"):
+        patch.setattr(Output, "__init__", small)
+        with pytest.raises(ConfigError, match=r"No space left on device.*can be resumed"):
             client.batch(rows, model=MODEL, out=tmp_path / "o.jsonl", concurrency=4)
+    assert 8_000 < (tmp_path / "o.jsonl").stat().st_size <= 9_000
     done = client.batch(rows, model=MODEL, out=tmp_path / "o.jsonl")
     assert [line["response"]["choices"][0]["text"] for line in done.results()] == [f"You said: {i}" for i in range(60)]
+
+
+def test_files_that_cannot_be_used_are_told(client: engine.Client, tmp_path: Path) -> None:
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1 this is none")
+    for rows, out, said in ((tmp_path / "rows.parquet", "o", "cannot be read"), (["one"], "no/folder/o", "cannot be opened")):
+        with pytest.raises(ConfigError, match=said):
+            client.batch(rows, model=MODEL, out=tmp_path / out)
+
+    def rows_of_mine() -> Iterator[str]:
+        yield "one"
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):  # what the caller's rows raise is the caller's
+        client.batch(rows_of_mine(), model=MODEL, out=tmp_path / "p")
 
 
 def test_what_may_not_be_asked_twice_is_ambiguous_after_a_kill(client: engine.Client, tmp_path: Path) -> None:
