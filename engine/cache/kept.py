@@ -45,7 +45,7 @@ class Cache:
         self._row = 0  # failures of the store, in a row
         self._until = 0.0
         self._seal: Seal | None = None
-        if getattr(self.store, "shared", False) or options.secret is not None:
+        if self.store.shared or options.secret is not None:
             path = getattr(self.store, "path", None)
             secret = options.secret or (key_beside(path) if isinstance(path, Path) else None)
             if secret is None:

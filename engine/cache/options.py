@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.cache.semantic import Semantic
+from engine.cache.store import Store, is_store
 from engine.errors import ConfigError
 from engine.secret import Secret
 from engine.vocabulary import OPERATIONS
@@ -129,7 +130,7 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llmkit"
 
 
-def opened(options: Options, clock: Any) -> Any:
+def opened(options: Options, clock: Any) -> Store:
     """The store of the options. Raises ConfigError."""
     from engine.reliability.link import is_redis
 
@@ -144,7 +145,8 @@ def opened(options: Options, clock: Any) -> Any:
         return RedisStore(given, clock)
     path = place(options)
     if path is None:
-        return given
+        own: Store = given
+        return own
     from engine.cache.sqlite import SqliteStore
 
     return SqliteStore(path, options.entries, options.bytes, clock)
@@ -168,7 +170,7 @@ def _store(given: Any) -> Any:
         return Secret(given) if isinstance(given, str) else given
     if isinstance(given, (str, Path)) and str(given):
         return given
-    if all(hasattr(given, name) for name in ("get", "put", "point", "points")):
+    if is_store(given):
         return given
     raise ConfigError('the store of a cache is "memory", the path of a file, the URL of a Redis, or a store of engine.cache')
 

@@ -260,7 +260,13 @@ class Broken:
     def get(self, *a: Any) -> Any:
         raise RuntimeError("sk-secret of the store")
 
-    put = point = points = get
+    put = point = points = stats = clear = close = get
+
+
+def test_what_is_no_store_is_refused() -> None:
+    for given in (object(), {}.get, type("Half", (), {"get": None, "put": None})()):
+        with pytest.raises(ConfigError, match="the store of a cache is"):
+            engine.Client(cache={"store": given})
 
 
 def test_a_cache_that_fails_fails_no_call() -> None:
@@ -281,7 +287,7 @@ class Confused:
     def get(self, *a: Any) -> Any:
         return self.answer
 
-    put = point = points = get
+    put = point = points = stats = clear = close = get
 
 
 @pytest.mark.parametrize("answer", [7, "text", b"\xff", [], {"a": 1}, [(1, 2, 3)], [("k", 5)], object(), b'{"format":1,"at":1,"until":9e12,"cost":null,"warnings":[],"ignored":{},"raw":null,"response":{"choices":[{"a":1}],"usage":7}}'])  # fmt: skip
