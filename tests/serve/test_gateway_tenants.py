@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from engine import errors
+from engine.ledger.store import SqliteLedger
 from engine.serve.gateway.app import Gateway
 from engine.serve.gateway.config import Config, config_of, read_config
 from engine.testing import Simulator
@@ -116,6 +117,20 @@ def test_each_tenant_has_limits_of_his_own(sim: Simulator) -> None:
     assert ask(app, ACME, long).status_code == 429
     assert [ask(app, BOLT, hello()).status_code for _ in range(3)] == [200, 200, 429]
     assert ask(app, ANY, hello()).status_code == 200
+
+
+def test_a_limit_can_be_shared_by_gateways(sim: Simulator) -> None:
+    class OneOfFour(SqliteLedger):
+        def processes(self) -> int:
+            return 4
+
+    shared = configured(acme={"rates": {"requests": "8/min", "shared": True}})
+    shared.providers, shared.ledger = behind(sim).providers, OneOfFour(":memory:")
+    app = Gateway(shared, catalog=CATALOG)
+    assert [ask(app, ACME, hello()).status_code for _ in range(3)] == [200, 200, 429]
+    shared.ledger = SqliteLedger(":memory:")
+    with pytest.raises(errors.ConfigError, match="Redis"):
+        Gateway(shared, catalog=CATALOG)
 
 
 def test_a_tenant_at_his_limit_of_calls_leaves_room_for_others() -> None:

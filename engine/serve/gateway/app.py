@@ -85,7 +85,7 @@ class Gateway:
         self._bound: dict[tuple[str, str], Bound] = {}  # by operation and target
         self._targets: dict[str, str] = {}
         self._patience = Patience(config.slow)
-        self._turnstile = Turnstile(config.tenants.values())
+        self._turnstile = Turnstile(config.tenants.values(), getattr(self.client._ledger, "processes", None))
         self._preparing: asyncio.Lock | None = None
 
     def bind(self) -> None:

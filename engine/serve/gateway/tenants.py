@@ -103,11 +103,10 @@ def _budget(name: str, budget: Budget) -> Budget:
 class Turnstile:
     """The limits of tenants. Who has none left is told to come back later, and when: clients wait better than gateways."""
 
-    def __init__(self, tenants: Iterable[Tenant], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, tenants: Iterable[Tenant], processes: Callable[[], int] | None = None) -> None:
         limited = {tenant.name: tenant.rates for tenant in tenants if tenant.rates}
-        self._limiter = Limiter(limited) if limited else None
+        self._limiter = Limiter(limited, processes) if limited else None
         self._names = frozenset(limited)
-        self._clock = clock
 
     def enter(self, tenant: Tenant | None, asked: Asked) -> Ticket | None:
         """A place for a call, to be left at its end. Raises Refused where there is none now."""
@@ -118,7 +117,7 @@ class Turnstile:
         tokens = input_tokens(asked.fields)
         if asked.served.operation == "chat":
             tokens += output if isinstance(output, int) and not isinstance(output, bool) and output > 0 else USUAL_OUTPUT
-        ticket, now = Ticket(limiter, (tenant.name, "", 0), float(tokens), ""), self._clock()
+        ticket, now = Ticket(limiter, (tenant.name, "", 0), float(tokens), ""), time.monotonic()
         wait = 1.0
         try:
             wait = limiter.ask(ticket, now)
@@ -134,4 +133,4 @@ class Turnstile:
     def leave(self, ticket: Ticket | None, tokens: int | None) -> None:
         """The call is over; `tokens` is what it took, None if that is not known."""
         if ticket is not None:
-            ticket.limiter.settle(ticket, self._clock(), tokens)
+            ticket.limiter.settle(ticket, time.monotonic(), tokens)
