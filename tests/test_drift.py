@@ -134,7 +134,20 @@ def test_streams_are_read_event_by_event(run: Any) -> None:
     stream = "".join(f"data: {json.dumps(line)}\n\n" for line in lines)
     code, found = run("exchanges", exchange(told=stream, **{"content-type": "text/event-stream"}))
     assert code == 1 and found["events"] == {"mood": 1}
-    assert set(found["unread"]) == {"piece: at", "mood: mood", "over: cost.*"}
+    assert set(found["unread"]) == {"piece: at", "mood: *", "over: cost.*"}
+
+
+def test_what_many_events_have_in_common_is_told_once(run: Any) -> None:
+    lines = [{"type": f"k{n}", "mood": "glad"} for n in range(5)]
+    known = [{"type": kind, "words": "x", "why": "done", "number": 1} for kind in ("piece", "piece", "over")]
+    stream = "".join(f"data: {json.dumps(line)}\n\n" for line in [*lines, *known])
+    _, found = run("exchanges", exchange(told=stream, **{"content-type": "text/event-stream"}))
+    assert set(found["unread"]) == {*(f"k{n}: *" for n in range(5)), "piece: number", "over: number", "piece: why", "over: words"}
+    from drift_read import gathered
+
+    read = {f"e{n}: text" for n in range(4)}
+    assert gathered({f"e{n}: number": 2 for n in range(4)}, read) == {"*: number": 8}
+    assert gathered({f"e{n}: number": 2 for n in range(3)}, read) == {f"e{n}: number": 2 for n in range(3)}
 
 
 def test_errors_tell_their_codes_and_what_cannot_be_read_is_said(run: Any) -> None:
@@ -212,6 +225,18 @@ def test_an_openapi_document(run: Any) -> None:
     assert set(found["lacking"]) == {"stream", "user", "most", "turns[].parts[].source"}
     assert set(found["unread"]) == {"region", "used.dreamt", "parts[][words].tone", "parts[][sound].*"}
     assert found["reasons"] == {"tired": 1}
+
+
+def test_the_events_of_an_openapi_document(run: Any) -> None:
+    def event(name: str, **more: Any) -> dict[str, Any]:
+        return {"type": "object", "properties": {"type": {"type": "string", "enum": [name]}, **more}}
+
+    text, document = {"type": "string"}, openapi()
+    kinds = [event("piece", words=text, at={"type": "integer"}), event("over", why=text), event("mood", mood=text)]
+    told = document["paths"]["/talk"]["post"]["responses"]["200"]["content"]
+    told["text/event-stream"] = {"schema": {"anyOf": kinds}}
+    _, found = run("openapi", document)
+    assert found["events"] == {"mood": 1} and {place for place in found["unread"] if ": " in place} == {"piece: at"}
 
 
 def test_an_openapi_document_of_something_else(run: Any) -> None:

@@ -40,7 +40,7 @@ for folder in (ROOT, ROOT / "tools"):
 import replay  # noqa: E402
 import replay_operations  # noqa: E402
 from drift_read import Reading, Reply, gathered, is_read  # noqa: E402
-from drift_schema import Document, answered, sent  # noqa: E402
+from drift_schema import Document, answered, sent, streamed  # noqa: E402
 from drift_sent import Sent  # noqa: E402
 
 from engine.catalog import Catalog  # noqa: E402
@@ -240,11 +240,16 @@ def openapi(given: argparse.Namespace, catalog: Catalog) -> list[Drift]:
         drift.add("unsent", unsent, given.ignore)
         drift.add("lacking", lacking, given.ignore)
     replies = table.get("responses") or {}
-    told = document.schema(replies.get("200") or replies.get(200) or replies.get("201") or replies.get("default") or {})
-    if told is not None and bound.plan.job is None:
-        unread, reasons = answered(document, told, Reading(bound))
+    told = replies.get("200") or replies.get(200) or replies.get("201") or replies.get("default") or {}
+    whole, events = document.schema(told), document.schema(told, "event-stream")
+    if whole is not None and bound.plan.job is None:
+        unread, reasons = answered(document, whole, Reading(bound))
         drift.add("unread", unread, given.ignore)
         drift.add("reasons", reasons, given.ignore)
+    if events is not None and bound.plan.stream is not None and bound.plan.stream.map is not None:
+        unread, passed = streamed(document, events, Reading(bound))
+        drift.add("unread", unread, given.ignore)
+        drift.add("events", passed, given.ignore)
     return [drift]
 
 

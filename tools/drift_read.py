@@ -16,6 +16,7 @@ from engine.errors import Error
 from engine.operation import Operation
 
 CANONICAL = frozenset(("stop", "length", "tool_calls", "content_filter", "pause", "error", "other", "cancelled"))
+EVENTS = 3  # types of events in which a field is named one by one
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{1,60}")  # a word, not a sentence or a status
 Edit = Callable[[str | None, Any], Any]  # (name of a stream's event; None: a whole reply; document) -> document
 
@@ -80,6 +81,20 @@ class Reading:
             if before and len(after) == len(before) and after != before:
                 yield path
 
+    def event(self, document: Any) -> Found:
+        """The same of one event of a stream, by itself: what its map tells of it. `events` has its type if it is passed over."""
+        found = Found()
+        plan = self._operation.plan
+        name = document.get("type") if isinstance(document, dict) else None
+        before, known = _emitted(plan.stream, document, name)
+        if not known:
+            found.events.add(str(name))
+            return found
+        for path in dict.fromkeys(places_of(document, name or "")):
+            after, _ = _emitted(plan.stream, changed(document, path, name or ""), name)
+            (found.read if after != before else found.unread).add(path)
+        return found
+
     def _judge(self, found: Found, reply: Reply, answer: Any) -> None:
         plan = self._operation.plan
         if isinstance(answer, Error):
@@ -134,6 +149,17 @@ class Reading:
         return reader.close()
 
 
+def _emitted(stream: Any, document: Any, event: Any) -> tuple[str, bool]:
+    """(what a stream's map tells of an event, as text; whether it knows the event)."""
+    told: list[Any] = []
+    passed: list[Any] = []
+    try:
+        stream.map(document, lambda *given: told.append(given), event, lambda *given: passed.append(given))
+    except Error as error:
+        told.append(error.to_dict())
+    return json.dumps(told, default=repr, sort_keys=True), not passed
+
+
 # --- places -----------------------------------------------------------------------------------------------------------
 
 
@@ -162,17 +188,28 @@ def is_read(place: str, read: set[str]) -> bool:
 
 
 def gathered(unread: Mapping[str, int], read: set[str]) -> dict[str, int]:
-    """Unread places, those of an object of which nothing at all is read as one: `container.*`."""
+    """Unread places; those of an object or event of which nothing at all is read as one (`container.*`), and what is unread in
+    more than three types of events as one (`*: sequence_number`)."""
     found: dict[str, int] = {}
     for place, times in unread.items():
         head, colon, rest = place.rpartition(": ")
         steps = re.findall(r"\[\]\[[^\]]*\]|\[\]|\.?[^.\[]+", rest)
-        for count in range(1, len(steps)):
+        if head and not any(other.startswith(head + colon) for other in read):
+            place = f"{head}: *"
+        for count in range(1, len(steps)) if not place.endswith(": *") else ():
             start = head + colon + "".join(steps[:count])
             if not any(other.startswith(start) and other[len(start) :][:1] in (".", "[") for other in read):
                 place = f"{start}.*"
                 break
         found[place] = max(found.get(place, 0), times)
+    alike: dict[str, list[str]] = {}
+    for place in found:
+        head, colon, rest = place.partition(": ")
+        if colon and rest != "*":
+            alike.setdefault(rest, []).append(place)
+    for rest, places in alike.items():
+        if len(places) > EVENTS:
+            found[f"*: {rest}"] = sum(found.pop(place) for place in places)
     return found
 
 

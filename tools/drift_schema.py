@@ -136,7 +136,25 @@ def answered(document: Document, schema: Any, reading: Reading) -> tuple[set[str
                 reasons |= reading.look(
                     Reply(200, reply.headers, changed(reply.document, place, None, word)), read | unread
                 ).reasons
-    return set(gathered(dict.fromkeys((place for place in unread if not is_read(place, read)), 1), read)), reasons
+    return _left(unread, read), reasons
+
+
+def streamed(document: Document, schema: Any, reading: Reading) -> tuple[set[str], set[str]]:
+    """(places of a stream's events that nothing reads, types of events that are passed over)."""
+    unread: set[str] = set()
+    read: set[str] = set()
+    passed: set[str] = set()
+    for sample in samples(document, schema):
+        found = reading.event(sample)
+        unread |= found.unread
+        read |= found.read
+        passed |= found.events
+    return _left(unread, read), passed
+
+
+def _left(unread: set[str], read: set[str]) -> set[str]:
+    """What is read nowhere, gathered."""
+    return {*gathered({place: 1 for place in unread if not is_read(place, read)}, read)}
 
 
 def _good(reading: Reading, reply: Reply) -> Reply:
