@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, LocalLimitError
 
 __all__ = ["Ledger", "SqliteLedger"]
 
@@ -44,6 +45,7 @@ class SqliteLedger:
     def __init__(self, path: str | Path) -> None:
         self._lock = threading.Lock()
         self._cancelled: dict[str, None] = {}
+        self._owed: dict[str, int] = {}  # what reservations came to and could not be written yet
         try:
             self._db = sqlite3.connect(str(path), timeout=BUSY, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -53,52 +55,69 @@ class SqliteLedger:
             raise ConfigError(f"the ledger {path} cannot be opened: {error}") from None
 
     def reserve(self, id: str, charges: Iterable[tuple[str, int]], amount: int) -> tuple[str, int] | None:
-        charges = list(charges)
+        """See Ledger. LocalLimitError where the file cannot be written."""
         with self._lock:
             if id in self._cancelled:
                 return None
-            db = self._db
-            db.execute("BEGIN IMMEDIATE")
             try:
-                for name, limit in charges:
-                    row = db.execute("SELECT spent + reserved FROM counters WHERE name = ?", (name,)).fetchone()
-                    left = limit - (row[0] if row else 0)
-                    if amount > left:
-                        db.execute("ROLLBACK")
-                        return name, left
-                for name, _ in charges:
-                    db.execute(
-                        "INSERT INTO counters (name, reserved) VALUES (?, ?) "
-                        "ON CONFLICT (name) DO UPDATE SET reserved = reserved + excluded.reserved",
-                        (name, amount),
-                    )
-                    db.execute("INSERT INTO reservations VALUES (?, ?, ?)", (id, name, amount))
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-        return None
+                self._pay()
+                with self._step() as db:
+                    return self._set_aside(db, id, list(charges), amount)
+            except sqlite3.Error:
+                raise LocalLimitError("the ledger cannot be written now: budgets hold until it can", code="ledger") from None
 
     def settle(self, id: str, actual: int) -> None:
+        """See Ledger. What cannot be written now is written with the next reservation; until then it goes on counting."""
         with self._lock:
-            db = self._db
-            db.execute("BEGIN IMMEDIATE")
+            self._owed.setdefault(id, actual)
             try:
+                self._pay()
+            except sqlite3.Error:
+                pass
+
+    def _set_aside(self, db: sqlite3.Connection, id: str, charges: list[tuple[str, int]], amount: int) -> tuple[str, int] | None:
+        for name, limit in charges:
+            row = db.execute("SELECT spent + reserved FROM counters WHERE name = ?", (name,)).fetchone()
+            left = limit - (row[0] if row else 0)
+            if amount > left:
+                return name, left
+        for name, _ in charges:
+            db.execute(
+                "INSERT INTO counters (name, reserved) VALUES (?, ?) "
+                "ON CONFLICT (name) DO UPDATE SET reserved = reserved + excluded.reserved",
+                (name, amount),
+            )
+            db.execute("INSERT INTO reservations VALUES (?, ?, ?)", (id, name, amount))
+        return None
+
+    def _pay(self) -> None:
+        """Write what reservations came to."""
+        while self._owed:
+            id, actual = next(iter(self._owed.items()))
+            with self._step() as db:
                 held = db.execute("DELETE FROM reservations WHERE id = ? RETURNING counter, amount", (id,)).fetchall()
                 for name, amount in held:
                     db.execute(
                         "UPDATE counters SET reserved = reserved - ?, spent = spent + ? WHERE name = ?", (amount, actual, name)
                     )
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
+            del self._owed[id]
             if not held:  # given up before it was made: it shall not be made any more
                 self._cancelled[id] = None
                 while len(self._cancelled) > _CANCELLED:
                     del self._cancelled[next(iter(self._cancelled))]
+
+    @contextmanager
+    def _step(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it is written, or nothing."""
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
 
     def spent(self, counter: str) -> tuple[int, int]:
         with self._lock:

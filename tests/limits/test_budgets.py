@@ -196,3 +196,21 @@ def test_a_refusal_says_when_there_will_be_money_again(per: str, left: float | N
         with pytest.raises(engine.errors.LocalLimitError) as caught:
             client.chat(B, "hi", max_tokens=50)
         assert caught.value.code == "budget" and (caught.value.retry_after is None) == (left is None)
+
+
+def test_a_ledger_that_cannot_be_written_holds_budgets_and_loses_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.ledger.store.BUSY", 0.05)
+    path, other = tmp_path / "spend.sqlite", None
+    with Several() as several, several.client(budgets={"usd": 1}, ledger=path, prices=PRICES, journal=False) as client:
+        other = sqlite3.connect(path, isolation_level=None)
+        stream = client.chat.stream(B, "hi", max_tokens=50)
+        next(stream)  # its money is set aside
+        other.execute("BEGIN EXCLUSIVE")
+        assert stream.finish().text == "Hello from openai."
+        with pytest.raises(engine.errors.LocalLimitError, match="cannot be written") as caught:
+            client.chat(B, "hi", max_tokens=50)
+        assert caught.value.code == "ledger" and several.asked("openai") == 1
+        other.execute("ROLLBACK")
+        assert client.chat(B, "hi", max_tokens=50).text
+        spent, reserved = client._ledger.spent("total:all")
+        assert reserved == 0 and usd(spent) == 2 * stream.response.cost  # the first was written with the second
