@@ -118,9 +118,9 @@ vectors: $(VENV)/.test
 	$(BIN)/python tools/vector_speed.py
 
 # processes are killed around the submission of jobs: none is lost, none is submitted twice
-KILLS ?= 200
+JOB_KILLS ?= 200
 job-kills: $(VENV)/.test
-	$(BIN)/python tools/job_kills.py --kills $(KILLS)
+	$(BIN)/python tools/job_kills.py --kills $(JOB_KILLS)
 
 # hundreds of streams through the gateway at once: none lost, none cut, no growth
 WIDTH   ?= 500
