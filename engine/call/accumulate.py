@@ -49,7 +49,7 @@ class Accumulator:
         self.warnings: list[str] = []
         report = (context or {}).get("$report")
         self.report: Report = report if isinstance(report, Report) else Report()
-        self._candidates: dict[int, Candidate] = {}
+        self.candidates: dict[int, Candidate] = {}
         self._start: dict[str, Any] = {}
         self._started: dict[str, Any] | None = None
         self._usage: dict[str, Any] = {}
@@ -63,7 +63,7 @@ class Accumulator:
     def emit(self, kind: str, choice: Any, fields: dict[str, Any]) -> None:
         """One output of a map. `fields` belongs to the accumulator from now on."""
         if kind == "text" and len(fields) == 1 and choice.__class__ is int:  # by far the most frequent
-            candidate = self._candidates.get(choice)
+            candidate = self.candidates.get(choice)
             text = fields.get("text")
             if candidate is not None and candidate.append is not None and text.__class__ is str:
                 if text:
@@ -93,7 +93,7 @@ class Accumulator:
     @property
     def finished(self) -> bool:
         """Every candidate that was seen has ended."""
-        return bool(self._candidates) and all(c.finish is not None for c in self._candidates.values())
+        return bool(self.candidates) and all(c.finish is not None for c in self.candidates.values())
 
     def seen(self) -> int:
         """How much was read so far: a number that grows with every output."""
@@ -102,23 +102,23 @@ class Accumulator:
     @property
     def empty(self) -> bool:
         """Nothing at all was read."""
-        return not (self._candidates or self._outputs or self._usage or self._start)
+        return not (self.candidates or self._outputs or self._usage or self._start)
 
     @property
     def content(self) -> bool:
         """Something of the answer itself was read: more than its id and usage."""
-        return bool(self._outputs) or any(c.blocks for c in self._candidates.values())
+        return bool(self._outputs) or any(c.blocks for c in self.candidates.values())
 
     # --- kinds ------------------------------------------------------------------------------------------------------
 
     def _candidate(self, choice: Any) -> tuple[int, Candidate]:
         number = choice if choice.__class__ is int else counts.whole(choice) or 0
-        found = self._candidates.get(number)
+        found = self.candidates.get(number)
         if found is None:
-            if len(self._candidates) >= MOST_CANDIDATES:
+            if len(self.candidates) >= MOST_CANDIDATES:
                 raise errors.for_kind("limit")(f"the answer has more than {MOST_CANDIDATES} candidates")
             cutter = TagCutter(*self.plan.thinking_tags) if self.plan.thinking_tags else None
-            found = self._candidates[number] = Candidate(cutter)
+            found = self.candidates[number] = Candidate(cutter)
         return number, found
 
     def _text(self, choice: Any, fields: dict[str, Any]) -> None:
@@ -329,8 +329,8 @@ class Accumulator:
             return
         self._closed = True
         if not self.whole:
-            name_calls(self._candidates, self.warn)
-        for number, candidate in self._candidates.items():
+            name_calls(self.candidates, self.warn)
+        for number, candidate in self.candidates.items():
             for kind, piece in candidate.cutter.close() if candidate.cutter else ():
                 self._prose(kind, number, candidate, {"text": piece})
             for block in candidate.blocks if not self.whole else ():
@@ -342,8 +342,8 @@ class Accumulator:
 
     def response(self, partial: bool = False) -> Response:
         """The Response of everything so far. A partial one holds no tool call whose arguments may be cut (T6)."""
-        name_calls(self._candidates, self.warn)
-        counters, start, candidates = self._counters, self._start, self._candidates
+        name_calls(self.candidates, self.warn)
+        counters, start, candidates = self._counters, self._start, self.candidates
         if not _COUNTERS.issuperset(counters):
             counters = {k: v for k, v in counters.items() if k in _COUNTERS}
         usage = Usage(**counters)

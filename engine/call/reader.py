@@ -11,6 +11,8 @@ from engine.call.decode import DecodeLimits, Decoder, Frame, JsonArray, decoder
 from engine.call.failure import failure
 from engine.call.json import JsonError, JsonLimitError, loads_event
 from engine.call.read import describe, error_document, finish, map_document, read_document
+from engine.call.repeat import TEXTS, Going, Repeat, learnt
+from engine.call.repeat import going as find
 from engine.call.waits import lower
 from engine.plan import OperationPlan, Stream
 from engine.types import Event, Response
@@ -23,6 +25,9 @@ _BEATS = frozenset((b"ping", b"heartbeat", b"keepalive", b"keep-alive", b"[heart
 _BEAT_EVENTS = frozenset(("ping", "heartbeat", "keepalive", "keep-alive"))
 _EVENT_KEYS = ("type", "event", "event_type")  # where a document names its event if the framing does not
 _PREVIEW = 200
+_LESSONS = 3  # frames that are learnt in vain before no more are, but for those that come after many that were alike
+_MANY = 16
+_FEW = 2
 
 
 class Reader:
@@ -67,6 +72,11 @@ class Reader:
         self._whole: list[bytes] | None = None  # one JSON answer in place of a stream
         self._size = 0
         self._plain = plan.errors.ok is None and self.stream.data != "text"
+        self._repeat: Repeat | None = None  # a frame that others may be like
+        self._going: Going | None = None  # and where their texts go
+        self._lessons = _LESSONS
+        self._alike = 0  # frames like it
+        self._texts = 0  # frames with text that were read in full
 
     def feed(self, data: bytes) -> list[Event]:
         """The events of some more bytes."""
@@ -188,8 +198,21 @@ class Reader:
             return
         emit, unknown, ends, plain = into.emit, into.unknown, self.stream.end, self._plain
         text_frames = self.stream.data == "text"
+        repeat, going = self._repeat, self._going
         for frame in frames:
             event, data, exception = frame
+            if repeat is not None:
+                text = repeat.text(event, data) if not exception else None
+                if text:
+                    if going is not None:
+                        going.append(text)
+                        into.events.append(Event(repeat.kind, {**going.fields, repeat.name: text}, repeat.choice))
+                    else:
+                        emit(repeat.kind, repeat.choice, {**repeat.fields, repeat.name: text})
+                        going = self._going = find(repeat, into.candidates)
+                    self._alike += 1
+                    continue
+                repeat = self._repeat = going = self._going = None
             if len(data) < _SHORT and data.strip() == _DONE:
                 self.done = True
                 return
@@ -217,10 +240,22 @@ class Reader:
                     raise self._explained(error) from None
                 if into.error is not None:
                     self._raise_emitted(document)
+                if self._lessons and into.events and into.events[-1].kind in TEXTS:
+                    repeat = self._learn(mapping, event, data, document)
             else:
                 self._carefully(frame, document)
             if ends and self._is_end(event, document):
                 return
+
+    def _learn(self, mapping: Any, event: str | None, data: bytes, document: Any) -> Repeat | None:
+        """What frames like this one have in common. Streams whose frames all differ are left alone after some lessons, and short
+        ones need none."""
+        self._texts += 1
+        if self._texts > _FEW:
+            self._lessons = _LESSONS if self._alike >= _MANY else self._lessons - 1
+            self._alike = 0
+            self._repeat = learnt(mapping, event, data, document)
+        return self._repeat
 
     def _carefully(self, frame: Frame, document: Any) -> None:
         """A frame that is or may be an error."""

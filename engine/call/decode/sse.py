@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from engine.call.decode.frame import DecodeLimits, Frame, Tail, too_large
 
@@ -86,6 +87,10 @@ class Sse:
             if block[:6] == b"data: " and b"\n" not in block:
                 if len(block) > 6:
                     frames.append(_new(Frame, (None, block[6:], False)))
+                continue
+            head, found, data = block.partition(b"\ndata: ")
+            if found and data and head[:7] == b"event: " and len(head) > 7 and b"\n" not in head and b"\n" not in data:
+                frames.append(_new(Frame, (_name(head), data, False)))
             elif block:
                 _lines(block, frames)
         return frames
@@ -95,6 +100,12 @@ class Sse:
             raise too_large("an event", self._limits.event)
         if any(len(line) > self._limits.line for line in block.split(b"\n")):
             raise too_large("a line", self._limits.line)
+
+
+@lru_cache(maxsize=256)
+def _name(line: bytes) -> str:
+    """The name in a line `event: name`."""
+    return line[7:].decode("utf-8", "replace")
 
 
 def _lines(block: bytes, frames: list[Frame]) -> None:

@@ -1,0 +1,110 @@
+"""Frames that are like one before but for their text are read as if each were parsed and mapped (RELIABILITY T1, T3)."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+
+from engine.call.reader import Reader
+from engine.laws import answers
+from engine.laws.words import one, words
+from engine.serve.encoder import Encoder
+from engine.types import Event
+from tests.serve.answers import CATALOG, DIALECTS
+
+
+def stream(dialect: str, random: Random) -> bytes:
+    """A long answer of many pieces, whose texts are all that makes trouble."""
+    served = CATALOG.served(dialect)
+    encoder = Encoder(served, {"stream_usage": True})
+    made = [Event("start", {"id": "r1", "model": "m", "created": 7})]
+    for kind in ("thinking", "text", "text"):
+        if kind in (served.stream.writes if served.stream is not None else ()):
+            made += [
+                Event(kind, {"text": one(random, (words(random), "x", "text", "delta", "\0", "assistant", " "))}) for _ in range(30)
+            ]
+    made.append(Event("tool_call", {"index": 0, "id": "c1", "name": "f", "arguments": '{"a": "'}))
+    made += [Event("tool_call", {"index": 0, "arguments": json.dumps(words(random))[1:-1]}) for _ in range(30)]
+    made.append(Event("tool_call", {"index": 0, "arguments": '"}'}))
+    made += [Event("finish", {"reason": "tool_calls"}), Event("usage", {"input_tokens": 3, "output_tokens": 9})]
+    return b"".join([encoder.feed([event]) for event in made]) + encoder.end()
+
+
+def read(dialect: str, pieces: list[bytes], learns: bool) -> tuple[list[Any], Any, int]:
+    served = CATALOG.served(dialect)
+    encoder = Encoder(served, {})
+    reader = Reader(served.plan, {"content-type": encoder.content_type})
+    if not learns:
+        reader._lessons = 0
+    told, alike = [], 0
+    for piece in pieces:
+        told += [event.to_dict() for event in reader.feed(piece)]
+        alike = max(alike, reader._alike)
+    told += [event.to_dict() for event in reader.end()]
+    return told, reader.error and reader.error.to_dict(), alike
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_it_makes_no_difference_that_frames_are_alike(dialect: str) -> None:
+    most = 0
+    for seed in range(6):
+        random = Random(f"{dialect} {seed}")
+        data = stream(dialect, random)
+        pieces = answers.cut(data, seed)
+        told, error, alike = read(dialect, pieces, True)
+        assert (told, error) == read(dialect, pieces, False)[:2]
+        most = max(most, alike)
+    numbered = CATALOG.served(dialect).stream.number is not None  # no frame of it is like another
+    assert most > 10 or numbered
+
+
+def chunk(text: Any, **more: Any) -> bytes:
+    body = {"id": "i", "model": "m", "choices": [{"index": 0, "delta": {"content": text}, **more}]}
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+HEAD = b"".join(chunk(f"t{n} ") for n in range(5))
+ODD = {
+    "an error in between": [b'data: {"error": {"message": "no"}}\n\n', chunk("a")],
+    "a text that closes its own quotes": [HEAD.split(b"\n\n")[0].replace(b"t0 ", b'a"}}], "choices": [{"delta": {"content": "b')],
+    "a half surrogate": [chunk("\ud83d"), chunk("\ude00")],
+    "bytes that are no text": [HEAD.split(b"\n\n")[0].replace(b"t0 ", b"\xff\xfe") + b"\n\n"],
+    "a bare control character": [HEAD.split(b"\n\n")[0].replace(b"t0 ", b"a\x01b") + b"\n\n"],
+    "nothing": [chunk(""), chunk(None), chunk("a")],
+    "a number": [chunk(7), chunk("a")],
+    "another candidate": [chunk("a").replace(b'"index": 0', b'"index": 1'), chunk("b")],
+    "another id": [chunk("a").replace(b'"id": "i"', b'"id": "j"'), chunk("b"), chunk("c")],
+    "an end in between": [chunk("a", finish_reason="stop"), chunk("b")],
+    "a call in between": [
+        b'data: {"choices": [{"delta": {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]}}]}\n\n',
+        chunk("b"),
+    ],
+    "the end mark": [b"data: [DONE]\n\n", chunk("late")],
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_what_is_only_almost_alike_is_read_for_itself(odd: list[bytes]) -> None:
+    pieces = [
+        HEAD,
+        *odd,
+        b"" if odd[-1].endswith(b"\n\n") else b"\n\n",
+        HEAD,
+        chunk("z", finish_reason="stop"),
+        b"data: [DONE]\n\n",
+    ]
+    for given in (pieces, [b"".join(pieces)]):
+        told, error, alike = read("openai-chat", given, True)
+        assert (told, error) == read("openai-chat", given, False)[:2]
+        assert alike or len(given) == 1
+
+
+def test_streams_whose_frames_all_differ_are_left_alone() -> None:
+    served = CATALOG.served("openai-chat")
+    reader = Reader(served.plan)
+    reader.feed(b"".join(chunk("a b", obfuscation=f"x{n}") for n in range(50)))
+    assert reader._lessons == 0 and reader._alike == 0
+    assert reader.partial.text == "a b" * 50
