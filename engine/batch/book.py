@@ -22,8 +22,7 @@ VERSION = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS run (
   one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, settings TEXT NOT NULL, token TEXT NOT NULL,
-  written INTEGER NOT NULL DEFAULT 0, place INTEGER NOT NULL DEFAULT 0, chain BLOB NOT NULL, ended INTEGER NOT NULL DEFAULT 0,
-  sums TEXT NOT NULL);
+  written INTEGER NOT NULL DEFAULT 0, place INTEGER NOT NULL DEFAULT 0, chain BLOB NOT NULL, sums TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS rows (number INTEGER PRIMARY KEY, chain BLOB NOT NULL, line BLOB);
 CREATE TABLE IF NOT EXISTS parts (
   number INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, record TEXT, fetched INTEGER NOT NULL DEFAULT 0);
@@ -57,15 +56,14 @@ class Sums:
 class Kept:
     """The state a checkpoint was left in."""
 
-    __slots__ = ("chain", "ended", "place", "settings", "sums", "token", "written")
+    __slots__ = ("chain", "place", "settings", "sums", "token", "written")
 
-    def __init__(self, settings: str, token: str, written: int, place: int, chain: bytes, ended: int, sums: str) -> None:
+    def __init__(self, settings: str, token: str, written: int, place: int, chain: bytes, sums: str) -> None:
         self.settings = settings  # what was asked of every row: another run may not mix in something else
         self.token = token  # random: idempotency keys are made of it
         self.written = written  # rows that are safe in the output
         self.place = place  # bytes of the output they take
         self.chain = chain  # their digest
-        self.ended = bool(ended)  # the input was read to its end
         self.sums = Sums.of(sums)
 
 
@@ -90,7 +88,7 @@ class Book:
 
     def kept(self) -> Kept | None:
         """The state it was left in; None for a new one."""
-        found = self._db.execute("SELECT version, settings, token, written, place, chain, ended, sums FROM run").fetchone()
+        found = self._db.execute("SELECT version, settings, token, written, place, chain, sums FROM run").fetchone()
         if found is None:
             return None
         if found[0] != VERSION:
@@ -127,7 +125,6 @@ class Book:
         known: Iterable[tuple[bytes, int]],
         claimed: Iterable[tuple[int, bytes, bytes | None]],
         sums: Sums,
-        ended: bool,
         mark: tuple[int, int, bytes] | None,
         fetched: int | None = None,
     ) -> None:
@@ -142,7 +139,7 @@ class Book:
                 db.execute("DELETE FROM rows WHERE number < ?", mark[:1])
             if fetched is not None:
                 db.execute("UPDATE parts SET fetched = 1 WHERE number = ?", (fetched,))
-            db.execute("UPDATE run SET sums = ?, ended = ?", (sums.text(), ended))
+            db.execute("UPDATE run SET sums = ?", (sums.text(),))
 
     def parts(self) -> list[tuple[int, int, int, dict[str, Any] | None, bool]]:
         """(number, first row, last row, the job's record or None, whether its results are known) of the parts of a remote batch."""

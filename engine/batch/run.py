@@ -133,7 +133,7 @@ class Run:
             self.book.close()
             raise
         self.token, self.sums = kept.token, kept.sums
-        self.ended = kept.ended
+        self.ended = False  # the input was read to its end; one that has grown since the last run is read on
         self.state = "running"
         self.running = 0  # rows handed out whose outcome is not known
         self._written = self._safe = kept.written
@@ -216,7 +216,7 @@ class Run:
         self._begun = now
         known = [(one.line, one.number) for one in [*done, *self._known]]
         self._known.clear()
-        self.book.turn(known, claimed, self.sums, self.ended, self._mark, fetched)
+        self.book.turn(known, claimed, self.sums, self._mark, fetched)
         if self._mark is not None:
             self._safe, self._mark = self._mark[0], None
         self._write({number: line for line, number in known})

@@ -161,7 +161,9 @@ def test_what_a_later_run_is_held_to(client: engine.Client, tmp_path: Path) -> N
         client.batch(["one"], model=MODEL, out=out)
     with pytest.raises(ConfigError, match="resume it, or delete"):
         client.batch(["one", "two"], model=MODEL, out=out, resume=False)
-    assert client.batch(["one", "two"], model=MODEL, out=out, timeout=9, concurrency=1).ended
+    assert client.batch(["one", "two"], model=MODEL, out=out, timeout=9, concurrency=1).rows == 2
+    grown = client.batch(["one", "two", "three"], model=MODEL, out=out)
+    assert grown.ended and [line["response"]["choices"][0]["text"][10:] for line in grown.results()] == ["one", "two", "three"]
     (tmp_path / "o.jsonl.checkpoint").unlink()
     with pytest.raises(ConfigError, match="no checkpoint speaks of it"):
         client.batch(["one", "two"], model=MODEL, out=out)
