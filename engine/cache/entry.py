@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from decimal import Decimal
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 from engine.call.json import JsonError, dumps, loads
 from engine.types import Choice, Citation, Event, Part, Response, Usage
 
-__all__ = ["Entry", "read", "refusal", "written"]
+__all__ = ["Entry", "read", "refusal", "said", "written"]
 
 FORMAT = 1
+LONG = 24  # characters of a name that may be more than one
 TOLD = ("chat", "completion")  # operations whose answers say why they ended
 WHOLE = ("stop", "tool_calls")  # reasons to finish that do not mean "cut"
 _TYPES: dict[str, Any] = {"$choice": Choice, "$part": Part, "$citation": Citation, "$usage": Usage}
@@ -92,6 +93,20 @@ def read(payload: bytes) -> Entry | None:
         return Entry(response, float(document["at"]), float(document["until"]), None if cost is None else f"{Decimal(cost):f}")
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
         return None
+
+
+def said(payload: bytes) -> Iterator[str]:
+    """All texts of an entry. Names of fields are not: a key that is called like one of them would spoil every answer."""
+    left = [loads(payload)]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            left += value.values()
+            yield from (name for name in value if len(name) >= LONG)
+        elif isinstance(value, list):
+            left += value
 
 
 def _raw(document: Any) -> dict[str, Any]:

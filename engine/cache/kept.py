@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.cache.entry import said
 from engine.cache.flight import Flights
 from engine.cache.key import Specs, key_of, question_of, scope_of
 from engine.cache.lookup import Lookup
@@ -74,15 +75,17 @@ class Cache:
         if self.store is not self.options.store:
             self.store.close()
 
-    def repeats_secret(self, call: Call, payload: bytes) -> bool:
-        """Whether an answer echoes what its call was signed with: a secret does not go into a cache."""
+    def repeats_secret(self, call: Call, payload: bytes, model: str | None) -> bool:
+        """Whether an answer of a model echoes what its call was signed with: a secret does not go into a cache."""
         own = [secret for keys in call.credentials for secret in keys.values()]
         held = self._maskers.get(id(call.credentials))
         if held is None or held[0] is not call.credentials:
             if len(self._maskers) >= MASKERS:
                 self._maskers.clear()
             held = self._maskers[id(call.credentials)] = call.credentials, Masker(own)
-        masker, text = held[1], payload.decode()
+        operation = call.operation
+        names = {operation.provider, operation.model, operation.known_as, model}  # no secrets, even where a key is made of them
+        masker, text = held[1], "\n".join(one for one in said(payload) if one not in names)
         made = [secret for secret in secrets_of(call)[len(own) :] if not isinstance(secret, str) or masker.text(secret) != MASK]
         return masker.holds(text) or (bool(made) and Masker(made).holds(text))
 

@@ -162,7 +162,7 @@ class Lookup:
         until = now + (self.wish.ttl or cache.options.ttl)
         why = refusal(response, self.call.context or {}, self.call.operation.name)
         payload = written(response, now, until) if why is None else None
-        if payload is not None and cache.repeats_secret(self.call, payload):
+        if payload is not None and cache.repeats_secret(self.call, payload, response.model):
             payload, why = None, "the answer repeats a credential"
         if payload is None:
             report.cache["why"] = why or "the answer is not plain data"

@@ -57,6 +57,22 @@ def test_an_answer_that_repeats_a_credential_is_not_kept(echo: str, where: str) 
     assert answer.report.cache == {"hit": False, "kept": False, "why": "the answer repeats a credential"} and store.all == []
 
 
+def test_a_credential_called_like_a_field_spoils_nothing() -> None:
+    client = engine.Client(
+        providers={"groq": {"api_key": "provider-choices-response-0"}}, transport=answering("fine"), cache="memory"
+    )
+    assert client.chat(A, "hi").report.cache == {"hit": False, "kept": True}
+    claude = engine.Client(
+        providers={"groq": {"api_key": "team-claude-sonnet-and-llama-3.3-70b"}},
+        transport=answering("fine", model="claude-sonnet-4-5"),
+        cache="memory",
+    )
+    assert claude.chat(A, "hi").report.cache == {"hit": False, "kept": True}
+    transport = answering("fine", debug={KEY + "-and-more": 1})  # a name that is none
+    client = engine.Client(providers={"groq": {"api_key": KEY}}, transport=transport, cache="memory")
+    assert client.chat(A, "hi").report.cache["kept"] is False  # type: ignore[index]
+
+
 def test_keys_are_whole_hashes_and_hold_no_credential() -> None:
     store = Seen()
     for key in (KEY, "sk-another-key-0123456789"):
