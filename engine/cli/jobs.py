@@ -42,7 +42,7 @@ def jobs(arguments: argparse.Namespace) -> int:
         print(f"forgot {row['key']}", file=sys.stderr)
         return 0
     from engine import Client
-    from engine.cli.run import show
+    from engine.cli.run import not_lost, show
 
     settings = settings_of(arguments, row["model"])
     with Client(catalog=arguments.catalog, override=arguments.override, providers=settings, jobs=store) as client:
@@ -51,7 +51,7 @@ def jobs(arguments: argparse.Namespace) -> int:
             job.cancel()
             print(f"asked {row['provider']} to stop {safe(str(job.id))}", file=sys.stderr)
             return 0
-        with Progress() as progress:
+        with not_lost(row["operation"]), Progress() as progress:
             answer = job.wait(progress=progress, out=arguments.output)
     show(answer, row["operation"], arguments.output, arguments.json)
     return 0

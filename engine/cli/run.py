@@ -6,14 +6,17 @@ import argparse
 import base64
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from engine.cli.chat import settings_of, standard_input
 from engine.cli.jobs import Progress, store_of
 from engine.cli.terminal import dumps, safe
-from engine.errors import ConfigError
+from engine.errors import ConfigError, Error
 from engine.faces import POSITIONAL
+from engine.types import Response
 from engine.vocabulary import MEDIA_FIELDS, OPERATIONS
 
 #: operations that have a command of their own, or take more than one command could say
@@ -36,17 +39,29 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.explain:
             print(dumps(face.explain(model, **fields).to_dict(), indent=2))
             return 0
-        if arguments.resume:
-            job = client.job(_record(arguments.resume), timeout=arguments.timeout)
-            with Progress() as progress:
-                answer = job.wait(progress=progress, out=arguments.output)
-        elif client.operation(model, operation).plan.job is not None:
-            answer = _followed(arguments, face, model, fields)
-        else:
-            answer = face(model, timeout=arguments.timeout, out=arguments.output, **fields)
+        with not_lost(operation):
+            if arguments.resume:
+                job = client.job(_record(arguments.resume), timeout=arguments.timeout)
+                with Progress() as progress:
+                    answer = job.wait(progress=progress, out=arguments.output)
+            elif client.operation(model, operation).plan.job is not None:
+                answer = _followed(arguments, face, model, fields)
+            else:
+                answer = face(model, timeout=arguments.timeout, out=arguments.output, **fields)
     if answer is not None:
         show(answer, operation, arguments.output, arguments.json)
     return 0
+
+
+@contextmanager
+def not_lost(operation: str) -> Iterator[None]:
+    """Show an answer that was paid for before the error that its writing came to."""
+    try:
+        yield
+    except Error as error:
+        if isinstance(error.partial, Response) and error.partial.outputs:
+            show(error.partial, operation, None, False)
+        raise
 
 
 def _record(given: str) -> Any:

@@ -139,6 +139,16 @@ def test_a_job_is_submitted_and_resumed(server: str, tmp_path: Path, capsys: pyt
     assert code == 0 and json.loads(out) == {"url": "https://example.com/v.mp4"} and "done 100%" in err
 
 
+def test_what_was_paid_for_is_shown_though_it_could_not_be_written(
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = tmp_path / "slow.yaml"
+    spec.write_text(SPEC.format(url=server).replace("url: url", "url: id"))  # an id is no address
+    code, out, err = run(capsys, "video", "slow/v1", "A fog.", "--catalog", str(spec), "--output", str(tmp_path / "v.mp4"))
+    assert code and json.loads(out) == {"url": "j1"} and "cannot be downloaded" in err
+    assert not (tmp_path / "v.mp4").exists()
+
+
 def test_the_store_knows_the_jobs(server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = tmp_path / "slow.yaml"
     spec.write_text(SPEC.format(url=server))
