@@ -139,8 +139,8 @@ class Watch:
     """One call that is watched. Attempts, routes and budgets call it with the name and data of what they did."""
 
     __slots__ = (
-        "_breakers", "_calls", "_fields", "_headers", "_last", "_number", "_settings", "_since", "_stream", "_tell", "account",
-        "id", "listeners", "operation", "route", "subject",
+        "_begun", "_breakers", "_calls", "_fields", "_headers", "_last", "_number", "_settings", "_since", "_stream", "_tell",
+        "account", "id", "listeners", "operation", "subject",
     )  # fmt: skip
 
     def __init__(self, listeners: Listeners, operation: str, fields: Mapping[str, Any], stream: bool) -> None:
@@ -153,6 +153,7 @@ class Watch:
         self._settings = _settings(fields)
         content = listeners.wants("call_started", True) or listeners.wants("call_ended", True)
         self._fields = dict(fields) if content else None
+        self._begun = listeners.clock.time()
         self._since = listeners.clock.monotonic()
         self._number = 0
         self._calls: list[Any] = []
@@ -228,7 +229,9 @@ class Watch:
         if self._fields is not None:
             content = {"request": self._masker().value(_readable(self._fields))}
         self._tell(
-            events.CallStarted(**self._who(), stream=self._stream, origin=self._origin(), settings=self._settings, content=None),
+            events.CallStarted(
+                **{**self._who(), "at": self._begun}, stream=self._stream, origin=self._origin(), settings=self._settings
+            ),
             content,
         )
 
