@@ -79,7 +79,7 @@ class Rows:
             with file:
                 for line in file:
                     self._read += len(line)
-                    if line.strip():
+                    if line := line.strip():
                         yield line
 
     def _parquet(self, path: Path) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -140,7 +141,7 @@ class Run:
         self._mark: tuple[int, int, bytes] | None = None
         self._chain, self._head = kept.chain, kept.written  # the last row claimed, and the number of the next
         self._source = iter(rows)
-        self._again: list[Row] = []  # claimed by a run that was killed, to be asked now
+        self._again: deque[Row] = deque()  # claimed by a run that was killed, to be asked now
         self._known: list[Done] = []
         self._begun = time.monotonic()
         self._synced = self._said = self._begun
@@ -238,7 +239,7 @@ class Run:
         ready: list[Row] = []
         claimed: list[tuple[int, bytes, bytes | None]] = []
         while want > 0 and self._again:
-            row = self._again.pop(0)
+            row = self._again.popleft()
             if row.error is None:
                 ready.append(row)
                 want -= 1

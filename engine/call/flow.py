@@ -176,10 +176,13 @@ class _Run:
                 timer.until = deadline.until(limits.first_event)
             return progress
 
+        monotonic, idle, end = self.call.clock.monotonic, limits.idle, deadline.at
+
         def resume() -> None:
             """Time the caller spent on what he was given is not the provider's."""
             if self.shown:
-                timer.until = deadline.until(limits.idle)
+                until = monotonic() + idle
+                timer.until = until if until < end else end
 
         pump = Pump(self.reply, take, resume)
         yield pump

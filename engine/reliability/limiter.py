@@ -35,7 +35,7 @@ class _Window:
         self.amount = rate.amount
         self.span = min(rate.seconds * MARGIN, rate.seconds + MOST_MARGIN)
         self.used = 0.0
-        self.entries: list[list[float]] = []  # [when, how much], by time
+        self.entries: list[list[float]] = []  # [when, how much], by time; one whose period is over is emptied
 
     def wait(self, amount: float, now: float) -> float:
         """Seconds until so much more fits; more than a whole period where the queue is longer than that."""
@@ -43,6 +43,7 @@ class _Window:
         ended = 0
         while ended < len(entries) and entries[ended][0] + self.span <= now:
             self.used -= entries[ended][1]
+            entries[ended].clear()  # so that whoever holds it sees that it counts no more, without a search
             ended += 1
         if ended:
             del entries[:ended]
@@ -68,6 +69,8 @@ class _Window:
 
     def stamp(self, entry: list[float], at: float) -> None:
         """Move an entry to a later time."""
+        if not entry:
+            return
         entries = self.entries
         for place in range(len(entries) - 1, -1, -1):
             if entries[place] is entry:
@@ -78,7 +81,7 @@ class _Window:
                 return
 
     def correct(self, entry: list[float], amount: float) -> None:
-        if any(held is entry for held in self.entries):
+        if entry:
             self.used += amount - entry[1]
             entry[1] = amount
 

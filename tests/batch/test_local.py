@@ -188,6 +188,16 @@ class Table:
         return iter(self.columns)
 
 
+def test_a_file_that_grows_is_read_on(client: engine.Client, tmp_path: Path) -> None:
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "o.jsonl"
+    rows.write_text('"one"\r\n"two"')
+    client.batch(rows, model=MODEL, out=out)
+    with rows.open("a") as file:
+        file.write('\n"three"\n')
+    done = client.batch(rows, model=MODEL, out=out)
+    assert [line["response"]["choices"][0]["text"][10:] for line in done.results()] == ["one", "two", "three"]
+
+
 def test_a_missing_key_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with engine.Client() as client, pytest.raises(ConfigError, match="OPENAI_API_KEY"):
