@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import time
@@ -153,7 +154,7 @@ class Run:
             raise
 
     def _kept(self, settings: Mapping[str, Any], out: str | Path) -> Kept:
-        text = json.dumps(settings, sort_keys=True, default=_named)
+        text = json.dumps({name: _digest(value) for name, value in settings.items()}, sort_keys=True)
         kept = self.book.kept()
         if kept is None:
             refuse_foreign(out)
@@ -321,6 +322,11 @@ class Run:
         """Let go of the files. What is not safe is done again by the next run."""
         self.output.close()
         self.book.close()
+
+
+def _digest(value: Any) -> str:
+    """What tells a setting from another one. It is not kept itself: a header among the fields may be a secret."""
+    return hashlib.blake2b(json.dumps(value, sort_keys=True, default=_named).encode(), digest_size=16).hexdigest()
 
 
 def _named(value: Any) -> str:

@@ -188,6 +188,11 @@ class Table:
         return iter(self.columns)
 
 
+def test_no_secret_is_kept(client: engine.Client, tmp_path: Path) -> None:
+    client.batch(["one"], model=MODEL, out=tmp_path / "o.jsonl", extra_headers={"X-Token": "canary-12345"})
+    assert all(b"canary" not in path.read_bytes() for path in tmp_path.iterdir())
+
+
 def test_a_file_that_grows_is_read_on(client: engine.Client, tmp_path: Path) -> None:
     rows, out = tmp_path / "rows.jsonl", tmp_path / "o.jsonl"
     rows.write_text('"one"\r\n"two"')
