@@ -32,6 +32,7 @@ BEAT = 0.4  # seconds between two looks at the counters in use
 GRACE = 1.5  # seconds after which every process that lives has told an emptied Redis what it knows
 ALIVE = 90  # seconds since its last word that a process counts as alive: longer than it may go on by itself
 LONGEST = 60.0  # seconds that calls may go on without Redis
+MOST = 10_000  # counters that a process knows of
 USED = 900.0  # seconds that a counter is looked at after its last reservation
 KEPT = 40 * 86400  # seconds that Redis keeps a counter nobody writes: longer than the longest period
 FOREVER = 400 * 86400  # of one without a period
@@ -290,9 +291,9 @@ class RedisLedger:
     def _tell(self) -> None:
         """Tell the sums of all counters in use, and hear what the others spent. Without effect while Redis is away."""
         now = time.monotonic()
-        for name in [name for name, seen in self._seen.items() if seen.used + USED < now]:
-            del self._seen[name]
-        names = list(self._seen)
+        while len(self._seen) > MOST:
+            del self._seen[min(self._seen, key=lambda name: self._seen[name].used)]
+        names = [name for name, seen in self._seen.items() if seen.used + USED > now]
         try:
             for i in range(0, max(1, len(names)), 500):  # without any at least who is alive
                 self._say([(name, _BOUNDLESS) for name in names[i : i + 500]], 0)
