@@ -14,8 +14,11 @@ import pytest
 
 import engine
 from engine import errors, events
+from engine.reliability.health import Health
 from tests.client.test_jobs import DONE, RUNNING, SPEC, Server
 from tests.routing.targets import A, B, Several
+from tests.routing.test_continue import MODEL, Broken, simulator
+from tests.routing.test_hedge import SLOW, Slow, measured
 
 PROMPT = "the quokka is a small macropod"
 ROUTE = engine.Route([A, B], name="smart")
@@ -206,6 +209,33 @@ def test_a_stream_that_broke_tells_the_usage_it_knew() -> None:
             list(stream)
     assert seen[0].kind == "stream_interrupted" and seen[0].first_event is not None
     assert seen[0].usage.get("input_tokens") == caught.value.partial.usage.input_tokens
+
+
+def test_a_race_tells_who_was_late_and_who_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Health, "late", lambda self, stream, now: 0.25)
+
+    async def run(several: Several) -> list[Any]:
+        async with several.async_client() as client:
+            await measured(client, engine.Route([A, B], hedge=True))  # one call in twenty may have company
+            seen = watched(client)
+            await client.chat(engine.Route([A, B], hedge=True, name="route"), SLOW)
+            return seen
+
+    with Slow() as several:
+        seen = asyncio.run(run(several))
+    (hedged,) = [event for event in seen if event.name == "hedged"]
+    assert (hedged.late, hedged.provider, hedged.seconds) == (A, "openai", 0.25)
+    assert (seen[-1].provider, seen[-1].kind) == ("openai", "ok") and {a["target"] for a in seen[-1].attempts} == {A, B}
+
+
+def test_a_text_that_is_taken_up_again_is_one_call() -> None:
+    with simulator(Broken()) as sim, sim.client() as client:
+        seen = watched(client)
+        with client.chat.stream(MODEL, PROMPT, on_interrupt="continue") as stream:
+            list(stream)
+    assert len({event.call for event in seen}) == 1 and names(seen).count("call_started") == names(seen).count("call_ended") == 1
+    assert [event.kind for event in seen if event.name == "attempt_ended"] == ["stream_interrupted", "ok"] and seen[-1].kind == "ok"
+    assert names(seen).count("first_event") == 2
 
 
 def test_listeners_come_and_go_and_what_they_raise_is_logged(caplog: pytest.LogCaptureFixture) -> None:
