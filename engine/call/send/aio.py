@@ -84,13 +84,13 @@ _ERRORS = (
 
 
 class AiohttpReply:
-    __slots__ = ("_connection", "_content", "_loop", "_timer", "headers", "status")
+    __slots__ = ("_alarm", "_connection", "_content", "_timer", "headers", "status")
 
-    def __init__(self, connection: Any, message: Any, content: Any, timing: Timing, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, connection: Any, message: Any, content: Any, timing: Timing, alarm: _Alarm) -> None:
         self._connection = connection
         self._content = content
         self._timer = timing.timer
-        self._loop = loop
+        self._alarm = alarm
         self.status: int = message.code
         self.headers = lower(message.raw_headers, timing.header_bytes)
 
@@ -102,11 +102,11 @@ class AiohttpReply:
             data = content.read_nowait(-1) if content.exception() is None else _left(content)
             if data:  # what is there already needs no clock
                 return data
-            expiry = self._loop.call_at(self._loop.time() + self._timer.left(), _expire, content)
+            self._alarm.set(content, self._timer.left())
             try:
                 return await content.readany()
             finally:
-                expiry.cancel()
+                self._alarm.until.pop(content, None)
         except _ERRORS as error:
             raise _failure(error) from None
 
@@ -119,10 +119,40 @@ class AiohttpReply:
             connection.close()
 
 
-def _expire(waiting: Any) -> None:
-    """The time of an exchange is over: whoever waits for this protocol or body is told. A handle of the loop and this cost half
-    of what `asyncio.timeout` does, and there is no cancellation that could be taken for the caller's."""
-    waiting.set_exception(aiohttp.SocketTimeoutError())
+class _Alarm:
+    """One timer of the loop for all who wait: it is set for the soonest, and mostly rings when that one is long served.
+
+    With a timer each, and a cancellation each, the clock took a twentieth of a call. Who waits is a protocol (for the head of a
+    reply) or its body; it is told by an exception, not by cancelling a task, which could be taken for the caller's.
+    """
+
+    __slots__ = ("_at", "_handle", "_loop", "until")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._at = math.inf  # when it rings
+        self._handle: asyncio.TimerHandle | None = None
+        self.until: dict[Any, float] = {}  # who waits -> how long, on the loop's clock
+
+    def set(self, waiting: Any, seconds: float) -> None:
+        """Let it wait so long; whoever is served leaves `until`."""
+        until = self.until[waiting] = self._loop.time() + seconds
+        if until < self._at:
+            self._ring_at(until)
+
+    def _ring_at(self, at: float) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._at, self._handle = at, self._loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        now = max(self._at, self._loop.time())
+        self._at, self._handle = math.inf, None
+        for waiting in [one for one, until in self.until.items() if until <= now]:
+            del self.until[waiting]
+            waiting.set_exception(aiohttp.SocketTimeoutError())
+        if self.until:
+            self._ring_at(min(self.until.values()))
 
 
 def _left(content: Any) -> bytes:
@@ -205,6 +235,7 @@ class AiohttpTransport:
         self._pools: dict[bool, aiohttp.TCPConnector] = {}
         self._places: dict[str, _Place] = {}  # most calls repeat one of few URLs
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._alarm: _Alarm
         self._patience = aiohttp.ClientTimeout(total=None)
 
     async def open(self, request: HttpRequest, route: Route, timing: Timing) -> AiohttpReply:
@@ -212,8 +243,8 @@ class AiohttpTransport:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # sockets of a loop that has ended are dead
             await self._forget()
-            self._loop = loop
-        again = request.method in _REPEATED
+            self._loop, self._alarm = loop, _Alarm(loop)
+        again, alarm = request.method in _REPEATED, self._alarm
         try:
             place = self._places.get(request.url)
             if place is None or (place.route is not route and place.route != route):
@@ -249,14 +280,14 @@ class AiohttpTransport:
                         await _stream(protocol, body, timing)
                     if timing.sent is not None:
                         timing.sent()
-                    expiry = loop.call_at(loop.time() + timing.timer.left(), _expire, protocol)
+                    alarm.set(protocol, timing.timer.left())
                     try:
                         message, content = await protocol.read()
                         while message.code < 200 and message.code != 101:  # what a server says before it answers
                             message, content = await protocol.read()
                     finally:
-                        expiry.cancel()
-                    return AiohttpReply(connection, message, content, timing, loop)
+                        alarm.until.pop(protocol, None)
+                    return AiohttpReply(connection, message, content, timing, alarm)
                 except BaseException as error:
                     connection.close()
                     # An idle connection that had just been closed: what can do no harm is sent again at once.
