@@ -16,7 +16,8 @@ TYPES = {
     "tif": "image/tiff", "tiff": "image/tiff", "heic": "image/heic", "heif": "image/heif", "avif": "image/avif",
     "svg": "image/svg+xml",
     "mp3": "audio/mpeg", "mpga": "audio/mpeg", "wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg", "oga": "audio/ogg",
-    "opus": "audio/opus", "m4a": "audio/mp4", "aac": "audio/aac", "aiff": "audio/aiff", "pcm": "audio/pcm", "pcm16": "audio/pcm",
+    "opus": "audio/opus", "m4a": "audio/mp4", "aac": "audio/aac", "aiff": "audio/aiff", "amr": "audio/amr", "caf": "audio/x-caf",
+    "au": "audio/basic", "pcm": "audio/pcm", "pcm16": "audio/pcm",
     "mp4": "video/mp4", "m4v": "video/mp4", "mov": "video/quicktime", "mkv": "video/x-matroska", "webm": "video/webm",
     "mpeg": "video/mpeg", "mpg": "video/mpeg", "avi": "video/x-msvideo", "wmv": "video/x-ms-wmv", "flv": "video/x-flv",
     "3gp": "video/3gpp",
@@ -37,18 +38,20 @@ _SHORT = {
     "application/epub+zip": "epub",
     **{v: k for k, v in TYPES.items() if v.startswith("application/vnd.")},
 }  # fmt: skip
-#: first characters of the base64 of a file -> its media type
+#: first bytes of a file -> its media type
 _MAGIC = (
-    ("iVBORw0KGgo", "image/png"), ("/9j/", "image/jpeg"), ("R0lGODdh", "image/gif"), ("R0lGODlh", "image/gif"),
-    ("JVBERi0", "application/pdf"), ("T2dnU", "audio/ogg"), ("ZkxhQ", "audio/flac"), ("SUQz", "audio/mpeg"), ("//uQ", "audio/mpeg"),
-    ("//sQ", "audio/mpeg"), ("//tQ", "audio/mpeg"), ("//OE", "audio/mpeg"), ("//NE", "audio/mpeg"), ("//PE", "audio/mpeg"),
-    ("SUkqA", "image/tiff"), ("TU0AK", "image/tiff"), ("Qk0", "image/bmp"), ("GkXfo", "video/webm"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF87a", "image/gif"), (b"GIF89a", "image/gif"),
+    (b"%PDF-", "application/pdf"), (b"OggS", "audio/ogg"), (b"fLaC", "audio/flac"), (b"ID3", "audio/mpeg"), (b"#!AMR", "audio/amr"),
+    (b"caff", "audio/x-caf"), (b".snd", "audio/basic"), (b"II*\0", "image/tiff"), (b"MM\0*", "image/tiff"), (b"BM", "image/bmp"),
+    (b"\x1aE\xdf\xa3", "video/webm"),
 )  # fmt: skip
-#: the same for containers, by characters further in: bytes 8 to 11 of RIFF and ISO files
-_RIFF = {b"WAVE": "audio/wav", b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}
+#: the same for containers, by what stands further in: bytes 8 to 11 of RIFF, FORM and ISO files
+_FORMS = {
+    b"WAVE": "audio/wav", b"WEBP": "image/webp", b"AVI ": "video/x-msvideo", b"AIFF": "audio/aiff", b"AIFC": "audio/aiff",
+}  # fmt: skip
 _BRANDS = {
-    b"heic": "image/heic", b"mif1": "image/heif", b"avif": "image/avif", b"M4A ": "audio/mp4", b"qt  ": "video/quicktime",
-    b"3gp4": "video/3gpp",
+    b"heic": "image/heic", b"mif1": "image/heif", b"avif": "image/avif", b"M4A ": "audio/mp4", b"M4B ": "audio/mp4",
+    b"qt  ": "video/quicktime", b"3gp4": "video/3gpp", b"3gp5": "video/3gpp",
 }  # fmt: skip
 _ZIP = "UEsDB"
 _KINDS = ("image", "audio", "video")
@@ -56,22 +59,23 @@ _STANDARD = str.maketrans("-_", "+/")
 _VAGUE = ("application/octet-stream", "binary/octet-stream", "")
 
 
-def sniff(data: str) -> str | None:
-    """The media type the first bytes of a base64 text show, if they show one."""
+def sniff(data: str, frames: bool = True) -> str | None:
+    """The media type the first bytes of a base64 text show, if they show one. Without `frames` the two bytes that begin a frame of
+    MP3 or AAC are no sign: a text may begin like that too."""
+    head = _bytes(data[:24])
     for start, found in _MAGIC:
-        if data.startswith(start):
+        if head.startswith(start):
             return found
-    if (
-        data.startswith("UklGR")
-        or data[5:11] in ("mdHlwa", "Z0eXBp", "GZ0eXA")
-        or data[4:11].find("ZnR5c") >= 0
-        or data[:16].find("Z0eXA") > 0
-    ):
-        head = _bytes(data[:24])
-        if head[:4] == b"RIFF":
-            return _RIFF.get(head[8:12])
-        if head[4:8] == b"ftyp":
-            return _BRANDS.get(head[8:12], "video/mp4")
+    if head[:4] in (b"RIFF", b"RF64", b"FORM"):
+        return _FORMS.get(head[8:12])
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "video/mp4")
+    if frames and len(head) > 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
+        layer = head[1] >> 1 & 3
+        if layer == 0 and head[1] & 0xF0 == 0xF0:
+            return "audio/aac"
+        if layer in (1, 2) and head[2] >> 4 != 15 and head[2] >> 2 & 3 != 3:
+            return "audio/mpeg"
     return None
 
 
@@ -120,7 +124,7 @@ def media(
         if url[:5].lower() == "data:":
             given, data = _data_uri(url)
             media_type, url = (given if given not in _VAGUE else media_type), None
-        elif ":" not in url[:12] and sniff(url):  # bare base64 where an address belongs
+        elif ":" not in url[:12] and sniff(url, frames=False):  # bare base64 where an address belongs
             data, url = url, None
     part: dict[str, Any] = {"type": kind or "document"}
     if data is not None:
