@@ -54,7 +54,8 @@ class Client(Caller):
     llmkit.yaml: names that stand where a model stands), `rates` (what may be asked of a provider: engine.reliability.rates),
     `budgets` (what may be spent: engine.ledger.budget) with their `ledger` (a path; default: memory), `journal`
     (a file that gets a row for every call; default: the ledger's, or LLMKIT_JOURNAL; False: none), `route_log`
-    (a file that gets a line for every routed call), `cache` (where answers are kept: engine.cache.options),
+    (a file that gets a line for every routed call), `jobs` (where records of jobs are kept from before their submission on: a path,
+    or True for the user's own store; engine.jobstore), `cache` (where answers are kept: engine.cache.options),
     `on` (a listener of every event: see `Client.on`).
     """
 

@@ -195,11 +195,14 @@ class Kept:
         """The submission failed: for good, or nobody knows."""
         from engine.reliability.retry import Failed, happened
 
-        unknown = error.kind in ("ambiguous", "deadline") or (error.retryable and happened(Failed(error, 0, 0)))
-        if not unknown:
-            self.store.settle(self.key, "failed", error.message)
+        if error.kind in ("ambiguous", "deadline") or (error.retryable and happened(Failed(error, 0, 0))):
+            self.unknown(error.message)
         else:
-            self.store.settle(self.key, "claimed" if self._again else "ambiguous", error.message)
+            self.store.settle(self.key, "failed", error.message)
+
+    def unknown(self, why: str) -> None:
+        """Nobody knows whether the provider has it. Whoever takes it up next may send it again, if that makes no second one."""
+        self.store.settle(self.key, "claimed" if self._again else "ambiguous", why)
 
     def settle(self, status: str, error: Error | None = None) -> None:
         self.store.settle(self.key, status, error.message if error is not None else None)

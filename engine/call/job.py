@@ -50,6 +50,7 @@ class Keeper(Protocol):
     def claim(self, request: HttpRequest | None, job: dict[str, Any]) -> None: ...
     def note(self, job: dict[str, Any]) -> None: ...
     def unsent(self, error: Error) -> None: ...
+    def unknown(self, why: str) -> None: ...
     def settle(self, status: str, error: Error | None = None) -> None: ...
 
 
@@ -235,6 +236,9 @@ def submit(call: JobCall, step: Ask, job: dict[str, Any]) -> Flow:
         return (yield from ask(call, step))
     except Error as error:
         keeper.unsent(error)
+        raise
+    except GeneratorExit:  # the caller does not wait any longer
+        keeper.unknown("the submission was cut off")
         raise
 
 

@@ -153,6 +153,28 @@ def test_with_a_key_it_is_sent_again_and_is_the_same_job(path: Path) -> None:
     assert (only(path)["status"], only(path)["id"]) == ("done", "j1")
 
 
+@pytest.mark.parametrize(("model", "status"), [("keyed/m", "claimed"), ("plain/m", "ambiguous")])
+def test_a_submission_that_is_cancelled_is_let_go(path: Path, model: str, status: str) -> None:
+    async def never(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def run() -> None:
+        settings = {"plain": {"api_key": "k"}}
+        async with AsyncClient(catalog=[SPEC], transport=httpx.MockTransport(never), providers=settings, jobs=path) as made:
+            task = asyncio.create_task(made.video.submit(model, "A fog."))
+            await asyncio.sleep(0.1)
+            assert only(path)["at_work"]
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(run())
+    assert (only(path)["status"], only(path)["at_work"]) == (status, False)
+    if status == "claimed":
+        assert client(Server(), path).job(only(path)["key"]).wait().outputs
+
+
 def test_a_refused_submission_is_over(path: Path) -> None:
     made = client(Server(status=400), path)
     with pytest.raises(errors.InvalidRequestError):
