@@ -64,20 +64,24 @@ def _look(left: Left, case: Case, how: str, before: int, tasks: int = 0) -> None
 async def _kills_async(way: str, server: Server, case: Case, streams: int, rounds: int, left: Left) -> None:
     async with client(way, case, timeout=60.0, max_retries=0) as made:
         await _killed(made, server, case, "client", 1, Left())
-        await _gone(case)
+        await asyncio.sleep(0.2)
         before, own = _files(), len(asyncio.all_tasks())
         for _ in range(rounds):
             for how in KILLS:
                 await _killed(made, server, case, how, streams, left)
-                await _gone(case)
+                await _gone(case, before)
                 _look(left, case, how, before, len(asyncio.all_tasks()) - own)
 
 
-async def _gone(case: Case) -> None:
+def _held(case: Case, before: int) -> bool:
+    """Is a connection or a file of killed streams still there?"""
+    return bool(case.open) or _files() > before
+
+
+async def _gone(case: Case, before: int) -> None:
     until = time.monotonic() + 1
-    while case.open and time.monotonic() < until:
+    while _held(case, before) and time.monotonic() < until:
         await asyncio.sleep(0.02)
-    await asyncio.sleep(0.02)
 
 
 async def _killed(made: Any, server: Server, case: Case, how: str, streams: int, left: Left) -> None:
@@ -119,8 +123,9 @@ def _kills_sync(way: str, server: Server, case: Case, streams: int, rounds: int,
         for _ in range(rounds):
             for how in KILLS:
                 _killed_sync(made, server, case, how, streams, left)
-                server.quiet(case, idle=True)
-                time.sleep(0.02)
+                until = time.monotonic() + 1
+                while _held(case, before) and time.monotonic() < until:
+                    time.sleep(0.02)
                 _look(left, case, how, before, threading.active_count() - own)
 
 
@@ -195,7 +200,7 @@ def cancelled_anywhere(way: str, moments: int) -> Left:
                 left.found.append(f"{case.busy} connections, {len(asyncio.all_tasks()) - own} tasks")
             if (await made.chat(case.wire.model, MESSAGES)).text == "":
                 left.found.append("the next call has no answer")
-        await _gone(case)
+        await _gone(case, _files())
         if case.open:
             left.found.append(f"{case.open} connections after the client was closed")
 
