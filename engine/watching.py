@@ -7,6 +7,7 @@ attempts, the route and the budget that the call goes through.
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
     from engine.routing.desk import RoutingDesk
     from engine.types import Response
 
-__all__ = ["Listener", "Listeners", "Watch"]
+__all__ = ["Listener", "Listeners", "Watch", "listeners_of"]
 
 Listener = Callable[[Any], Any]
 
 KEPT = 1024  # maskers
+_CHANGING = threading.Lock()  # who listens; not held while somebody is told
 #: what of a request an event may show: numbers and switches, never texts
 SETTINGS = (
     "max_tokens", "temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "seed", "n", "dimensions",
@@ -39,6 +41,14 @@ COUNTERS = (
     "audio_input_tokens", "audio_output_tokens", "image_input_tokens", "image_output_tokens", "total_tokens", "seconds",
     "characters", "images", "pages", "searches",
 )  # fmt: skip
+
+
+def listeners_of(desk: RoutingDesk) -> Listeners:
+    """Those of a client, which has some from now on."""
+    with _CHANGING:
+        if desk._listeners is None:
+            desk._listeners = Listeners(desk._clock)
+        return desk._listeners
 
 
 class Listeners:
@@ -66,11 +76,13 @@ class Listeners:
             raise ConfigError("a listener is a plain function of one event, also of an async client")
         entry = (listener, content)
         names = EVENTS if name == "*" else (name,)
-        self._told = {**self._told, **{n: (*self._told.get(n, ()), entry) for n in names}}
+        with _CHANGING:
+            self._told = {**self._told, **{n: (*self._told.get(n, ()), entry) for n in names}}
 
         def end() -> None:
-            left = {n: tuple(e for e in told if e is not entry) for n, told in self._told.items()}
-            self._told = {n: told for n, told in left.items() if told}
+            with _CHANGING:
+                left = {n: tuple(e for e in told if e is not entry) for n, told in self._told.items()}
+                self._told = {n: told for n, told in left.items() if told}
 
         return end
 

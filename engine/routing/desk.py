@@ -136,11 +136,9 @@ class RoutingDesk(Desk):
         The events of plain calls and of routed ones. With `content` the listener also gets what was asked and answered, which
         events otherwise never hold. Listeners are called where the call runs, and should be quick; what they raise is logged.
         """
-        if self._listeners is None:
-            from engine.watching import Listeners
+        from engine.watching import listeners_of
 
-            self._listeners = Listeners(self._clock)
-        return self._listeners.add(event, listener, content)
+        return listeners_of(self).add(event, listener, content)
 
     def work(self, call: Call, model: str, stream: bool, restart: bool, limited: bool) -> Any:
         """The flow of a call; `limited` says that its caller set a deadline."""

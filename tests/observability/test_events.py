@@ -7,6 +7,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -252,6 +253,15 @@ def test_listeners_come_and_go_and_what_they_raise_is_logged(caplog: pytest.LogC
         "a listener of call_ended raised ValueError"
     ]
     assert PROMPT not in caplog.text
+
+
+def test_many_threads_may_begin_to_listen_at_once() -> None:
+    client = engine.Client()
+    with ThreadPoolExecutor(16) as pool:
+        ends = list(pool.map(lambda _: client.on("*", print), range(400)))
+        assert client._listeners is not None and {len(told) for told in client._listeners._told.values()} == {400}
+        list(pool.map(lambda end: end(), ends))
+    assert not client._listeners
 
 
 @pytest.mark.parametrize("name,said", [("call_end", "did you mean `call_ended`"), ("xyz", "call_started")])
