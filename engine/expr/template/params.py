@@ -82,12 +82,15 @@ class Parameters(PartTables):
                         "unknown-key", f"`{word}` says nothing about a parameter", where, nearest(word, KEYS), width=len(word)
                     )
         options = {k: v for k, v in child.items() if v.value is not None and k != "to"}
-        raw, _ = self.frame.read(key)
         mark = child.mark
-        if not options:
-            with self.inside(self.branch(is_none(load(raw), negate=True), mark).body):
-                self._write(key, path, raw, None, nested, mark)
+        if not options:  # most are absent from most requests: looking whether one is there costs less than asking for its value
+            raw, there = self.unit.fresh("g"), ast.Compare(ast.Constant(key), [ast.In()], [load("c")])
+            with self.inside(self.branch(there, mark).body):
+                self.put(assign(raw, ast.Subscript(load("c"), ast.Constant(key), ast.Load())), mark)
+                with self.inside(self.branch(is_none(load(raw), negate=True), mark).body):
+                    self._write(key, path, raw, None, nested, mark)
             return
+        raw, _ = self.frame.read(key)
         x = self.unit.fresh("x")
         self.put(assign(x, load(raw)), mark)
         if "default" in options:
