@@ -52,7 +52,7 @@ class Client(Caller):
     `headers`, `first_event` and `idle` in seconds, `attempts` per target (or `max_retries`), `limits` (any of
     engine.reliability.deadline.Limits), `trust_env` (use the environment's proxies), `routes` ({name: engine.Route} or an
     llmkit.yaml: names that stand where a model stands), `rates` (what may be asked of a provider: engine.reliability.rates),
-    `budgets` (what may be spent: engine.ledger.budget) with their `ledger` (a path; default: memory), `journal`
+    `budgets` (what may be spent: engine.ledger.budget) with their `ledger` (a path, or a Redis: engine.ledger.opening), `journal`
     (a file that gets a row for every call; default: the ledger's, or LLMKIT_JOURNAL; False: none), `route_log`
     (a file that gets a line for every routed call), `jobs` (where records of jobs are kept from before their submission on: a path,
     or True for the user's own store; engine.jobstore), `cache` (where answers are kept: engine.cache.options),
