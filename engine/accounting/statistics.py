@@ -18,6 +18,8 @@ from engine.ledger.budget import usd
 __all__ = ["BY", "Group", "groups", "moment", "percentile", "total"]
 
 BY = ("provider", "model", "operation", "route", "tenant", "tag", "kind", "day", "hour")
+#: operations that nobody bills by the call
+FREE = frozenset(("count_tokens", "list_models", "upload_file", "get_file", "list_files", "delete_file", "download_file"))
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -58,7 +60,7 @@ class Group:
             self.errors[kind] += 1
         else:
             self.ok += 1
-            self.unpriced += row["cost"] is None
+            self.unpriced += row["cost"] is None and row["operation"] not in FREE
             if not row["cached"]:
                 self.seconds.append(row["seconds"])
         if row["first_event"] is not None:

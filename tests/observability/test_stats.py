@@ -13,7 +13,7 @@ import pytest
 from engine.accounting.statistics import groups, moment, percentile, total
 from engine.cli import main
 from engine.errors import ConfigError
-from engine.ledger.journal import Journal
+from engine.ledger.journal import COLUMNS, Journal
 from tests.observability.test_journal import ended
 
 DAY = 86400.0
@@ -113,6 +113,14 @@ def test_the_environment_names_the_journal(journal: str, capsys: pytest.CaptureF
     assert told(capsys, "--by", "operation")[0] == 0
     for wrong in (["--by", "dya"], ["--since", "yesterday"]):
         assert told(capsys, *wrong)[0] == 2
+
+
+def test_what_nobody_bills_has_no_unknown_price() -> None:
+    rows = [
+        {name: None for name in COLUMNS} | {"provider": "p", "kind": "ok", "seconds": 1.0, "operation": o}
+        for o in ("list_models", "chat")
+    ]
+    assert [group.unpriced for group in groups(rows, "operation")] == [1, 0]
 
 
 def test_percentiles_are_values_that_happened() -> None:
