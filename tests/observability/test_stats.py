@@ -117,8 +117,7 @@ def test_the_environment_names_the_journal(journal: str, capsys: pytest.CaptureF
 
 def test_what_nobody_bills_has_no_unknown_price() -> None:
     rows = [
-        {name: None for name in COLUMNS} | {"provider": "p", "kind": "ok", "seconds": 1.0, "operation": o}
-        for o in ("list_models", "chat")
+        dict.fromkeys(COLUMNS) | {"provider": "p", "kind": "ok", "seconds": 1.0, "operation": o} for o in ("list_models", "chat")
     ]
     assert [group.unpriced for group in groups(rows, "operation")] == [1, 0]
 
