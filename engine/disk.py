@@ -122,8 +122,10 @@ def _opened(value: Any) -> Any:
     if hasattr(value, "read"):
         return _of_file(value)
     if isinstance(value, Mapping) and ("path" in value or _is_file(value.get("bytes"))):
-        rest = {k: v for k, v in value.items() if k not in ("path", "bytes")}
-        return {**rest, "bytes": Source(Path(value["path"])) if "path" in value else _opened(value["bytes"])}
+        given = value["path"] if "path" in value else value["bytes"]
+        if not _is_file(given):  # a text may come from anybody; a path is the caller's own word
+            raise ConfigError("the path of a file is a pathlib.Path, not a text")
+        return {**{k: v for k, v in value.items() if k not in ("path", "bytes")}, "bytes": _opened(given)}
     if isinstance(value, (list, tuple)):
         return type(value)(map(_opened, value))
     return value

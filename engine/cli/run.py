@@ -151,9 +151,11 @@ def _keep(output: Any, operation: str) -> None:
     data = output.fields.pop("data")
     kind = output.fields.get("media_type") or (sniff(data[:32]) if isinstance(data, str) else None) or ""
     ending = format_of(kind.partition(";")[0].strip()) if "/" in kind else "bin"
+    if not ending.isalnum() or len(ending) > 8:  # what a provider says names no file
+        ending = "bin"
     content = base64.b64decode(data) if isinstance(data, str) else bytes(data)
     for number in range(1, 10_000):
-        path = Path(f"{operation}-{number}.{ending if ending.isalnum() else 'bin'}")
+        path = Path(f"{operation}-{number}.{ending}")
         try:
             with path.open("xb") as file:
                 file.write(content)

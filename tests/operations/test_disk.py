@@ -382,3 +382,39 @@ def test_memory_stays_flat() -> None:
     """64 MB in bounded memory over real sockets; `make large-files` does it with 2 GB in every way."""
     told: list[str] = []
     assert prove(64, ("sync", "aiohttp"), ("form", "download"), told=told.append, allowed=16), told
+
+
+@pytest.mark.parametrize("given", ["/etc/hostname", {"path": "/etc/hostname"}, {"bytes": "/etc/hostname"}, ["/etc/hostname"]])
+def test_a_text_never_opens_a_file(given: Any) -> None:
+    server = Server({"text": "page"})
+    try:
+        client(server).ocr("disk/m", given)
+    except errors.Error:
+        pass
+    contents = Path("/etc/hostname").read_bytes().strip()
+    assert all(base64.b64encode(contents)[:8] not in sent.content and contents not in sent.content for sent in server.seen)
+
+
+@pytest.mark.parametrize("service", ["bedrock", "s3"])
+def test_a_signature_covers_a_file_as_it_covers_its_bytes(file: Path, service: str) -> None:
+    from engine.call.sign.sigv4 import sign_v4
+    from engine.types import HttpRequest
+
+    given = {"service": service, "region": "eu-west-1", "access_key": "AKID", "secret_key": "secret"}
+    signed = [HttpRequest("PUT", "https://files.test/a", {}, body) for body in (file.read_bytes(), Source(file))]
+    for request in signed:
+        sign_v4(request, given, 1767225600.0)
+    assert signed[0].headers == signed[1].headers
+
+
+def test_a_file_that_is_uploaded_before_the_call_is_streamed_too(file: Path) -> None:
+    def serve(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v2/upload":
+            assert request.content == file.read_bytes() and request.headers["content-length"] == str(len(request.content))
+            return httpx.Response(200, json={"upload_url": "https://cdn.assemblyai.com/upload/1"})
+        if request.method == "POST":
+            assert __import__("json").loads(request.content)["audio_url"] == "https://cdn.assemblyai.com/upload/1"
+        return httpx.Response(200, json={"id": "t1", "status": "completed", "text": "Good morning."})
+
+    made = Client(transport=httpx.MockTransport(serve), providers={"assemblyai": {"api_key": "k"}})
+    assert made.transcription("assemblyai/universal", file).text == "Good morning."
