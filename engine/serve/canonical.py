@@ -62,7 +62,9 @@ def _messages(bindings: dict[str, Any]) -> list[dict[str, Any]] | None:
     out: list[dict[str, Any]] = []
     system, parts = bindings.get("system"), bindings.get("system_parts")
     if parts:
-        out.append({"role": "system", "parts": [_part(p) for p in parts]})
+        out.append(
+            {"role": "system", "parts": parts if len(parts) == 1 and parts[0].keys() == _TEXT else [_part(p) for p in parts]}
+        )
     elif system:
         out.append({"role": "system", "content": system})
     add = out.append

@@ -4,6 +4,7 @@
     python tools/bench/run.py sync stream          # some sections
     python tools/bench/run.py --peers openai sync  # with further peers, where they are installed
     python tools/bench/run.py gateway              # the gateway beside a raw pass-through (tools/bench/gateway/measure.py)
+    python tools/bench/run.py accept               # how long a client's request takes to be understood
 
 The judge is `shared/bench` (its README says how a ratio is taken): CPU time of the whole process per call, rounds
 interleaved with the hand-written floor, median of the ratios inside one round.
@@ -42,6 +43,11 @@ def main() -> int:
         from gateway.measure import main as gateway
 
         gateway([*filter(None, arguments.peers.split(","))], home, arguments.out, arguments.pairs, arguments.rounds)
+        return 0
+    if arguments.sections == ["accept"]:
+        from gateway.accepting import main as accepting
+
+        accepting()
         return 0
     if not arguments.shared.is_dir():
         sys.exit(f"the benchmark is not at {arguments.shared}")

@@ -70,6 +70,9 @@ def bind(bindings: Bindings, path: Path, value: Any) -> bool:
 
 def join(into: Bindings, new: Bindings, texts: bool = False) -> bool:
     """`new` joined into `into`, in place; False where they disagree. With `texts` two texts follow each other."""
+    if not into:
+        into.update(new)
+        return True
     for key, value in new.items():
         old: Any = into.get(key)
         if old is None:
@@ -96,14 +99,17 @@ def found(bindings: Bindings, path: Path) -> Any:
     return at
 
 
+_NESTED = (dict, list)
+
+
 def weight(value: Any, depth: int = 0) -> int:
     """The size of a value that nobody knows, as far as it matters."""
-    if depth < 8:
-        if value.__class__ is dict:
-            return 1 + sum([weight(v, depth + 1) for v in list(value.values())[:20]])
-        if value.__class__ is list:
-            return 1 + sum([weight(v, depth + 1) for v in value[:20]])
-    return 1
+    if depth >= 8 or value.__class__ not in _NESTED:
+        return 1
+    total = 1
+    for inner in list(value.values() if value.__class__ is dict else value)[:20]:
+        total += weight(inner, depth + 1) if inner.__class__ in _NESTED else 1
+    return total
 
 
 def same(a: Any, b: Any) -> bool:

@@ -10,7 +10,7 @@ from engine.expr.backward.bindings import MATCHED, UNSURE, Bindings, Look, Match
 def mapping_matcher(
     constants: dict[str, tuple[Any, ...]], readers: dict[str, Matcher | None], closed: frozenset[str], look: Look | None = None
 ) -> Matcher:
-    """The matcher of a mapping. `look` sees every key that it does not know."""
+    """The matcher of a mapping. `look` sees every key with an underscore that it does not know."""
     expected = len(constants)
     get_reader = readers.get
     no_constants = not constants
@@ -46,7 +46,7 @@ def mapping_matcher(
                 hits += 1
                 continue
             else:
-                if look is not None:
+                if look is not None and "_" in key:
                     look(key)
                 penalty += 1
             if left is None:
