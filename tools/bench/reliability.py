@@ -72,7 +72,7 @@ class _Reply:
         return None
 
 
-class _Memory:
+class Memory:
     """A transport that answers at once."""
 
     def __init__(self, pieces: list[bytes] = SINGLE) -> None:
@@ -85,7 +85,7 @@ class _Memory:
         return None
 
 
-def client(transport: _Memory, **options: Any) -> Client:
+def client(transport: Memory, **options: Any) -> Client:
     return Client(providers={"openai": {"api_key": "sk-x"}}, transport=transport, **options)
 
 
@@ -109,7 +109,7 @@ def differences(ways: list[Callable[[], Any]], times: int, rounds: int) -> list[
 
 def calls(rounds: int, times: int = 300) -> dict[str, tuple[float, float]]:
     """{plain, limited: seconds that a client adds to a call}."""
-    transport = _Memory()
+    transport = Memory()
     plain, limited = client(transport), client(transport, rates=RATES)
     operation = plain.operation(MODEL)
 
@@ -129,7 +129,7 @@ def calls(rounds: int, times: int = 300) -> dict[str, tuple[float, float]]:
 
 def events(rounds: int, pieces: list[bytes], times: int = 3) -> tuple[float, float]:
     """Seconds that a client adds to an event of a stream that arrives in such pieces."""
-    transport = _Memory(pieces)
+    transport = Memory(pieces)
     plain = client(transport)
     operation = plain.operation(MODEL)
 
