@@ -235,7 +235,7 @@ def _at_work(owner: str | None, until: float | None) -> bool:
         return False
     host, _, rest = owner.partition(":")
     number, _, birth = rest.partition(":")
-    if host != socket.gethostname():
+    if host != socket.gethostname() or os.name == "nt":  # there, asking after a process would interrupt it
         return True
     try:
         os.kill(int(number), 0)

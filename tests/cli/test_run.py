@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from engine.cli import main
+from engine.cli.jobs import Progress
 
 SPEC = """
 name: Slow
@@ -168,6 +169,17 @@ def test_the_store_knows_the_jobs(server: str, tmp_path: Path, capsys: pytest.Ca
     code, _, err = llmkit(capsys, "jobs", "show", key)
     assert code and "there is no job" in err
     assert (tmp_path / "state" / "llmkit" / "jobs.sqlite").stat().st_mode & 0o077 == 0
+
+
+def test_a_bar_moves_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with Progress() as progress:
+        for state, part in (("queued", None), ("running", 0.5), ("done\x1b[2J", 1.0)):
+            progress({"state": state, "progress": part})
+    lines = capsys.readouterr().err.split("\r")
+    assert "[############------------] 50% running" in lines[2]
+    assert "[########################] 100% done" in lines[3] and lines[3].endswith("\n")
+    assert "\x1b" not in lines[3]
 
 
 def test_what_is_no_operation_is_told(capsys: pytest.CaptureFixture[str]) -> None:
