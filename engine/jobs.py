@@ -71,6 +71,7 @@ def followed(client: Any, call: Call, model: str, limited: bool, taken: str | No
         call.unsupported, again=again, told=_nobody,
     )  # fmt: skip
     made.out = call.out
+    made.pairs = call.pairs  # whoever masks the errors of the one knows what signed the other
     if client.keeps_jobs:
         import secrets
 

@@ -140,7 +140,9 @@ class Call:
     def _keep(self, request: HttpRequest | None, signed: HttpRequest) -> HttpRequest:
         unsigned = request or self.request
         assert unsigned is not None
-        self.pairs = [*self.pairs[-7:], (unsigned, signed)] if self.pairs else [(unsigned, signed)]
+        if len(self.pairs) > 7:
+            del self.pairs[0]
+        self.pairs.append((unsigned, signed))
         return signed
 
     def _with_token(self, request: HttpRequest | None, auth: Auth | None) -> Flow:

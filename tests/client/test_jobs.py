@@ -184,3 +184,24 @@ def test_a_submission_without_an_id_is_told(spec: str) -> None:
     made = Client(catalog=[spec], transport=httpx.MockTransport(nameless), providers={"slow": {"api_key": "k"}})
     with pytest.raises(errors.ProtocolError, match="names no job"):
         made.video("slow/v1", "A fog.")
+
+
+@pytest.mark.parametrize("at", ["POST", "GET"])
+def test_a_signature_that_a_jobs_error_repeats_is_masked(tmp_path: Any, at: str) -> None:
+    """RELIABILITY S3: what signing made is a secret too, whichever exchange of the job echoes it."""
+    signed = "{header: {x-digest: \"{{ hex(hmac256(api_key, 'job')) }}\"}}"
+    path = tmp_path / "slow.yaml"
+    path.write_text(SPEC.replace('{bearer: "{{ api_key }}"}', signed))
+    digests: list[str] = []
+
+    def server(request: httpx.Request) -> httpx.Response:
+        digests.append(request.headers["x-digest"])
+        if request.method == at:
+            return httpx.Response(400, json={"error": {"message": f"bad digest {digests[-1]}"}})
+        return httpx.Response(200, json={"id": "j1", "status": "running"})
+
+    with Client(catalog=[str(path)], transport=httpx.MockTransport(server), providers={"slow": {"api_key": "k" * 20}}) as made:
+        with pytest.raises(errors.Error, match="bad digest") as caught:
+            made.video("slow/v1", "A fog.")
+    assert len(digests[-1]) == 64
+    assert digests[-1] not in f"{caught.value!s} {caught.value!r} {caught.value.raw}"
