@@ -200,8 +200,8 @@ def test_a_signature_that_a_jobs_error_repeats_is_masked(tmp_path: Any, at: str)
             return httpx.Response(400, json={"error": {"message": f"bad digest {digests[-1]}"}})
         return httpx.Response(200, json={"id": "j1", "status": "running"})
 
-    with Client(catalog=[str(path)], transport=httpx.MockTransport(server), providers={"slow": {"api_key": "k" * 20}}) as made:
-        with pytest.raises(errors.Error, match="bad digest") as caught:
-            made.video("slow/v1", "A fog.")
+    settings: dict[str, Any] = {"transport": httpx.MockTransport(server), "providers": {"slow": {"api_key": "k" * 20}}}
+    with Client(catalog=[str(path)], **settings) as made, pytest.raises(errors.Error, match="bad digest") as caught:
+        made.video("slow/v1", "A fog.")
     assert len(digests[-1]) == 64
     assert digests[-1] not in f"{caught.value!s} {caught.value!r} {caught.value.raw}"
