@@ -45,13 +45,14 @@ def converse(connection: socket.socket, protocol: Any, stage: Stage, stopping: C
     _write(connection, protocol, stage.start())
     parts: list[bytes] = []
     kind = Opcode.TEXT
+    room = memoryview(bytearray(_READ))  # one for all: memory that shrinks to each message would not be given back
     while protocol.state is State.OPEN and not stopping():
         try:
-            data = connection.recv(_READ)
+            size = connection.recv_into(room)
         except TimeoutError:
             continue
-        if data:
-            protocol.receive_data(data)
+        if size:
+            protocol.receive_data(bytes(room[:size]))
         else:
             protocol.receive_eof()
         for frame in protocol.events_received():
@@ -67,7 +68,7 @@ def converse(connection: socket.socket, protocol: Any, stage: Stage, stopping: C
                 if stage.over and protocol.state is State.OPEN:
                     protocol.send_close(1000)
         _flush(connection, protocol)
-        if not data:
+        if not size:
             return
     _linger(connection, protocol)
 
