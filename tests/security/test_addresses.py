@@ -151,7 +151,7 @@ def test_s5_urls_that_hold_keys_are_no_cache_keys() -> None:
         await opened(transport, "http://127.0.0.1:9/x?key=sk-canary-0123456789")
         await opened(transport, "http://127.0.0.1:9/x")
         await transport.close()
-        return [url for url, _ in transport._places]
+        return list(transport._places)
 
     prepared(HttpRequest("GET", "https://a.test/x?key=sk-canary-0123456789"), Timing(1, 1, Timer(time.monotonic() + 2)))
     assert not any("canary" in url for url in _cache)
