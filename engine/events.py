@@ -65,6 +65,7 @@ class AttemptEnded(Happening):
     kind: str
     seconds: float
     status: int | None = None
+    key: int | None = None  # which of several, in the order in which they were given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 #: who and where: these differ between providers that are otherwise the same, or are compared as they are written (`_written`)
 _APART = frozenset(("provider", "auth", "base_url", "hosts", "capabilities", "lacks"))
 #: what of a plan reads answers
-_READING = "name dialects response stream realtime job errors usage_totals finish_reasons thinking_tags rate_limits request_id".split()
+_READING = (
+    "name dialects response stream realtime job errors usage_totals finish_reasons thinking_tags rate_limits request_id"
+).split()
 #: what of an answer speaks of its request too
 _OF_BOTH = frozenset(("warnings", "report", "cost"))
 

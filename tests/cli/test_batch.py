@@ -14,7 +14,7 @@ from tools.batch_kills import Proof, prove
 
 
 def test_killed_again_and_again_every_row_stands_once_in_order() -> None:
-    proof, hit, _ = prove(rows=500, kills=2, concurrency=16, seed=5, seconds=3)
+    proof, hit, _ = prove(rows=500, kills=2, concurrency=4, seed=5, seconds=3, latency=0.05)  # six seconds on any machine
     assert not proof.wrong and hit == 2 and proof.runs == 3
 
 

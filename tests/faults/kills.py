@@ -54,7 +54,7 @@ def _files() -> int:
 def _look(left: Left, case: Case, how: str, before: int, tasks: int = 0) -> None:
     if case.open:
         left.found.append(f"{how}: {case.open} connections")
-    if tasks:
+    if tasks > 0:  # threads of others may have ended meanwhile
         left.found.append(f"{how}: {tasks} tasks")
     if (files := _files() - before) > 0:
         left.found.append(f"{how}: {files} files")

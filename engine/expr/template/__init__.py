@@ -82,8 +82,8 @@ class Templates(Parameters):
         """Add the function `name(c)`, which gives the rendered value or None.
 
         `mode` says where it lands: body (native values), file (the same, and a part is sent as its bytes), url (holes
-        percent-encoded), header and query or form (texts by name), xml (holes escaped), text. Rendering changes neither the context nor the caller's data, which is passed
-        by reference; the top of a body is always a new object.
+        percent-encoded), header and query or form (texts by name), xml (holes escaped), text. Rendering changes neither the
+        context nor the caller's data, which is passed by reference; the top of a body is always a new object.
         """
         if mode not in MODES:
             raise ValueError(f"unknown mode {mode!r}")
