@@ -275,7 +275,7 @@ class Response(_Plain):
     report: Report = field(default_factory=Report)
     request_id: str | None = None
     rate_limits: dict[str, Any] | None = None
-    completeness: str = "complete"  # or "unverified": the provider has no end mark
+    completeness: str = "complete"  # "unverified": the provider has no end mark; "partial": what had come before an error
     raw: Any = None
     parsed: Any = None  # the validated object, when response_format was a type
     _pending: Any = field(default=None, init=False, repr=False, compare=False)  # a bill that is made when somebody looks

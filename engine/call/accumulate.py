@@ -235,7 +235,7 @@ class Accumulator:
     def _media(self, choice: Any, fields: dict[str, Any]) -> None:
         number, candidate = self._candidate(choice)
         found = output_fields("media", fields)
-        type = found.get("type") or media.kind_of(found.get("media_type"))
+        type = media.kind_of(found.get("media_type"), found.get("type"))
         key = _key(found.get("index"))
         if key is None and found.get("id") is not None:
             key = ("id", _key(found["id"]))
@@ -362,6 +362,7 @@ class Accumulator:
             usage.cost,
             list(self.warnings),
             self.report,
+            completeness="partial" if partial else "complete",
         )
 
 

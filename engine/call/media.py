@@ -56,8 +56,11 @@ def join_base64(pieces: list[str]) -> str:
         return "".join(pieces)
 
 
-def kind_of(media_type: Any) -> str:
-    """The part type of a media type: `image` for image/png; `document` for what is no image, audio or video."""
+def kind_of(media_type: Any, stated: Any = None) -> str:
+    """The part type of a media type: `image` for image/png; `document` for what is no image, audio or video. A type that is
+    `stated` in one word wins, and may be a media type too."""
+    if isinstance(stated, str) and stated:
+        media_type = stated if stated in _TYPES else media_type or stated
     family = media_type.split("/", 1)[0].lower() if isinstance(media_type, str) else ""
     return family if family in _TYPES else "document"
 

@@ -142,7 +142,8 @@ def test_done_alone_ends_a_stream_and_what_follows_is_ignored() -> None:
 def test_without_an_end_mark_a_stream_was_cut() -> None:
     events, error = failed(sse(chunk("Hel"), chunk("lo")))
     assert error.kind == "stream_interrupted" and error.retryable and said(events) == "Hello"
-    assert error.partial.text == "Hello" and (error.provider, error.operation, error.model) == ("acme", "chat", None)
+    assert error.partial.text == "Hello" and error.partial.completeness == "partial"
+    assert (error.provider, error.operation, error.model) == ("acme", "chat", None)
 
 
 def test_each_candidate_needs_its_end() -> None:
