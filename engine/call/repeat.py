@@ -7,13 +7,15 @@ the place of its own, and only frames with the very same bytes around their text
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import CodeType, FunctionType
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from engine.call.block import Candidate
 from engine.call.json import dumps, loads_event
 
-#: texts that no map has a word about, and that survive nothing but being passed on
-_SAMPLES = ('\0 \n"Ab/%7E{ß}€ ', "x", "null")
+#: texts that no map has a word about, and that survive nothing but being passed on; a number is one that a map may count
+_SAMPLES = ('\0 \n"Ab/%7E{ß}€ ', "x", "null", "7")
 #: what is learnt -> the field with its text
 TEXTS = {"text": "text", "thinking": "text", "refusal": "text", "tool_call": "arguments"}
 #: what may lead a piece to another block, or change it
@@ -88,11 +90,56 @@ def learnt(mapping: Map, event: str | None, data: bytes, document: Any) -> Repea
     head, *tails = data.split(quoted)
     if len(tails) != 1:
         return None
+    if _minds(mapping, event, said, head, tails[0]):
+        return None
     for sample in _SAMPLES:
         other = _read(mapping, event, loads_event(b"%b%b%b" % (head, dumps(sample), tails[0])))
         if other != (kind, choice, {**fields, name: sample}):
             return None
     return Repeat(head + b'"', b'"' + tails[0], event, kind, choice, fields, name)
+
+
+def _minds(mapping: Map, event: str | None, said: tuple[str, Any, dict[str, Any]], head: bytes, tail: bytes) -> bool:
+    """Whether the map reads one of its own words (`text == '<END>'`) as more than a text. Asked once for frames of one sort."""
+    kind, choice, fields = said
+    name = TEXTS[kind]
+    told = _MINDS.setdefault(mapping, {})
+    sort = (event, kind, *sorted(k for k, v in fields.items() if v is not None))
+    if sort not in told:
+        own = _words(mapping)
+        samples = (*own, " ".join(own))
+        read = (_read(mapping, event, loads_event(b"%b%b%b" % (head, dumps(sample), tail))) for sample in samples if sample)
+        told[sort] = any(found != (kind, choice, {**fields, name: sample}) for found, sample in zip(read, filter(None, samples)))
+    return told[sort]
+
+
+_MINDS: WeakKeyDictionary[Map, dict[tuple[Any, ...], bool]] = WeakKeyDictionary()
+
+
+def _words(mapping: Map) -> list[str]:
+    """Every text that the code of a map holds, also in the tables it uses."""
+    found: dict[str, None] = {}
+    todo: list[Any] = [mapping]
+    seen: set[int] = set()
+    while todo:
+        value = todo.pop()
+        if value.__class__ is str:
+            found[value] = None
+        elif id(value) in seen:
+            continue
+        elif isinstance(value, FunctionType):
+            if value is not mapping and value.__code__.co_filename[:1] != "<":  # the engine's own, which means no word of a spec
+                continue
+            todo += [value.__code__, *(cell.cell_contents for cell in value.__closure__ or ())]
+            todo += [value.__globals__[name] for name in value.__code__.co_names if name in value.__globals__]
+        elif isinstance(value, CodeType):
+            todo += value.co_consts
+        elif isinstance(value, Mapping):
+            todo += [*value.keys(), *value.values()]
+        elif isinstance(value, (tuple, list, set, frozenset)):
+            todo += value
+        seen.add(id(value))
+    return list(found)
 
 
 def _read(mapping: Map, event: str | None, document: Any) -> tuple[str, Any, dict[str, Any]] | None:

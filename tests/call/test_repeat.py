@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
 from engine.call.reader import Reader
+from engine.catalog import Catalog
 from engine.laws import answers
 from engine.laws.words import one, words
 from engine.serve.encoder import Encoder
@@ -108,3 +110,36 @@ def test_streams_whose_frames_all_differ_are_left_alone() -> None:
     reader.feed(b"".join(chunk("a b", obfuscation=f"x{n}") for n in range(50)))
     assert reader._lessons == 0 and reader._alike == 0
     assert reader.partial.text == "a b" * 50
+
+
+END = """
+name: X
+base_url: https://x.test
+auth: {}
+chat:
+  post: /chat
+  body: {q: "{{ messages[-1].text }}"}
+  response: {text: d}
+  stream: {map: {%s}, end: eof}
+models: {default: m}
+"""
+MINDED = {
+    "a word of the map": ("text: \"d != '<END>' && d || `null`\", finish: \"d == '<END>' && 'stop' || `null`\"", "<END>"),
+    "how it begins": ("text: \"!starts_with(d, '#') && d || `null`\", refusal: \"starts_with(d, '#') && d || `null`\"", "#no"),
+    "a number": ('text: "type(to_number(d)) == `null` && d || `null`", usage: {output_tokens: to_number(d)}', "12"),
+}
+
+
+@pytest.mark.parametrize("case", MINDED)
+def test_a_map_that_reads_meaning_in_a_text_is_asked_about_every_text(case: str, tmp_path: Path) -> None:
+    written, text = MINDED[case]
+    (tmp_path / "x.yaml").write_text(END % written, "utf-8")
+    operation = Catalog([tmp_path]).operation("x/m", "chat", environ={})
+    told = []
+    for learns in (True, False):
+        reader = Reader(operation.plan, {"content-type": "text/event-stream"})
+        if not learns:
+            reader._lessons = 0
+        events = [e.to_dict() for t in (*"abcdef", text) for e in reader.feed(f"data: {json.dumps({'d': t})}\n\n".encode())]
+        told.append(events)
+    assert told[0] == told[1] and told[0][-1].get("text") in (None, *(["#no"] if case == "how it begins" else []))
