@@ -98,6 +98,7 @@ class Call(_Frozen):
     timeout: float | None = None
     auth: Auth | None = None  # None: the operation's
     base_url: Template | None = None  # None: the operation's
+    outside: str = ""  # how a base URL may end that the path does not follow to there: "/v1"
     given: bool = False  # the URL's host is no text of the spec: a reply or a setting says it
 
 

@@ -60,6 +60,13 @@ def join(base_url: str, path: str) -> str:
     return joined if not question else f"{joined}{'&' if '?' in joined else '?'}{query}"
 
 
+def above(base_url: str, outside: str) -> str:
+    """The base URL without the end `outside` of its path (`/v1`), if it ends so; its origin is never touched."""
+    base, question, query = base_url.partition("?")
+    start = len(_origin_part(base))
+    return base[:start] + base[start:].rstrip("/").removesuffix(outside) + question + query
+
+
 @lru_cache(maxsize=1024)  # most calls repeat one of few URLs
 def check_url(
     url: str,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-from engine.call.address import check_headers, check_url, join, must_be_public, set_header
+from engine.call.address import above, check_headers, check_url, join, must_be_public, set_header
 from engine.call.payload import encode, query_text
 from engine.errors import ConfigError
 from engine.plan import Call, OperationPlan
@@ -73,6 +73,8 @@ def build(
     own = bool(chosen) and (chosen == base_url or str(chosen).rstrip("/") == base_url.rstrip("/"))
     patterns = (*plan.hosts, *hosts) if hosts else plan.hosts
     servers = tuple([str(context[name]) for name in plan.servers if context.get(name)]) if plan.servers else ()
+    if call.outside:
+        base_url = above(base_url, call.outside)
     if query:
         url = check_url(with_query(join(base_url, path), query), base_url, patterns, allow_http or own, servers, plan.allowed)
     else:

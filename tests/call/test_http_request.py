@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import engine
 from engine import errors
 from engine.call.address import FORBIDDEN, origin
 from engine.call.request import build, deep_merge
@@ -45,6 +46,28 @@ def test_a_json_request() -> None:
 
 def test_a_call_may_have_its_own_base_url() -> None:
     assert request("/y", base_url="https://api.acme.test/v2").url == "https://api.acme.test/v2/y"
+
+
+@pytest.mark.parametrize(
+    ("base", "sent"),
+    [
+        ("https://acme.example/v1", "https://acme.example/tokenize"),
+        ("https://acme.example/pool/v1/", "https://acme.example/pool/tokenize"),
+        ("https://acme.example/v1?zone=a", "https://acme.example/tokenize?zone=a"),
+        ("https://acme.example/pool", "https://acme.example/pool/tokenize"),
+        ("https://acme.example/nov1", "https://acme.example/nov1/tokenize"),
+        ("https://acme.example/v1/pool", "https://acme.example/v1/pool/tokenize"),
+        ("https://v1", "https://v1/tokenize"),
+    ],
+)
+def test_a_path_may_stand_beside_the_end_of_the_base_url_on_the_same_origin(base: str, sent: str) -> None:
+    assert request("/tokenize", base=base, outside="/v1").url == sent
+
+
+def test_a_path_beside_the_base_url_stays_on_the_server_that_a_caller_chose() -> None:
+    client = engine.Client(providers={"vllm": {"base_url": "http://10.0.0.7:8000/v1", "api_key": "k"}})
+    asked = client.count_tokens.explain("vllm/Qwen/Qwen3-8B", "hi")
+    assert asked.url == "http://10.0.0.7:8000/tokenize"
 
 
 def test_queries_are_encoded() -> None:

@@ -80,6 +80,10 @@ class Calls:
         auth_node = node.get("auth")
         auth = self.auth(auth_node) if auth_node is not None else None
         ttl, timeout = number(node, "ttl"), number(node, "timeout")
+        outside = str(node.value["outside"].value) if present(node, "outside") else ""
+        path = node.get(verb)
+        if outside and path is not None and not str(path.value).startswith("/"):
+            self.problems.error("bad-value", f"`outside` is for a path; `{what}` has a whole URL", node.value["outside"].mark)
 
         def finish(functions: Functions) -> plan.Call:
             found = {key: functions[name] for key, name in names.items() if name in functions}
@@ -95,6 +99,7 @@ class Calls:
                 ttl=ttl,
                 timeout=timeout,
                 auth=auth,
+                outside=outside,
                 given=begins_with_hole(node.get(verb)),
                 **found,
             )
