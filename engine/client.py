@@ -66,8 +66,12 @@ class Client(Caller):
         rerank: Face
         image: Face
         image_edit: Face
+        image_variation: Face
         video: Face
         speech: Face
+        voices: Face
+        clone_voice: Face
+        delete_voice: Face
         transcription: Face
         moderation: Face
         ocr: Face
@@ -233,8 +237,12 @@ class AsyncClient(Caller):
         rerank: AsyncFace
         image: AsyncFace
         image_edit: AsyncFace
+        image_variation: AsyncFace
         video: AsyncFace
         speech: AsyncFace
+        voices: AsyncFace
+        clone_voice: AsyncFace
+        delete_voice: AsyncFace
         transcription: AsyncFace
         moderation: AsyncFace
         ocr: AsyncFace

@@ -16,7 +16,7 @@ from engine.types import Event, Report, Response, Usage
 __all__ = ["AT_ONCE", "SEVERAL", "Share", "following", "joined", "pieces"]
 
 #: operations that may take several exchanges
-SEVERAL = frozenset(("embeddings", "list_models", "list_files"))
+SEVERAL = frozenset(("embeddings", "list_models", "list_files", "voices"))
 AT_ONCE = 4  # requests of one call that run at the same time
 MOST_PAGES = 1000
 

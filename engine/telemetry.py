@@ -27,7 +27,14 @@ __all__ = ["SCHEMA", "continued", "instrument"]
 SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
 #: operations that the conventions call otherwise
 _OPERATIONS = {"completion": "text_completion"}
-_OUTPUTS = {"image": "image", "image_edit": "image", "video": "video", "speech": "speech", "transcription": "text"}
+_OUTPUTS = {
+    "image": "image",
+    "image_edit": "image",
+    "image_variation": "image",
+    "video": "video",
+    "speech": "speech",
+    "transcription": "text",
+}
 #: our names of settings -> theirs
 _SETTINGS = {
     "max_tokens": "gen_ai.request.max_tokens",

@@ -345,6 +345,13 @@ class Response(_Plain):
         return [e for e in self.outputs if e.kind == "model"]
 
     @property
+    def voices(self) -> list[Event]:
+        """The voices of a list, or the one that was made or deleted: `id`, and where the provider says them `name`, `languages`
+        (a list), `gender` (female, male, neutral), `description`, `preview` (an address), `category` (premade, cloned, designed),
+        `status`, `created` and `raw`, what he himself says of it."""
+        return [e for e in self.outputs if e.kind == "voice"]
+
+    @property
     def message(self) -> dict[str, Any]:
         """The answer as a message to append to `messages` of the next call: nothing is lost on the way back."""
         return {"role": "assistant", "parts": [p.to_dict() for p in self.parts]}

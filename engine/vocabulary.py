@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 OPERATIONS = (
-    "chat completion embeddings rerank image image_edit video speech transcription moderation ocr search read "
-    "upload_file get_file list_files delete_file download_file count_tokens batch list_models realtime"
+    "chat completion embeddings rerank image image_edit image_variation video speech voices clone_voice delete_voice transcription "
+    "moderation ocr search read upload_file get_file list_files delete_file download_file count_tokens batch list_models realtime"
 ).split()
 
 STATUSES = "active beta enterprise unverified deprecated discontinued private".split()
@@ -31,12 +31,17 @@ SCHEMA_NAMES = frozenset(("properties", "patternProperties", "$defs", "definitio
 #: words whose values are data, not schemas
 SCHEMA_DATA = frozenset(("const", "enum", "default", "examples", "example", "required", "dependentRequired"))
 #: request field that is a file -> the kind of part it is; None: what the bytes are
-MEDIA_FIELDS = {"audio": "audio", "image": "image", "mask": "image", "document": "document", "file": None}
+MEDIA_FIELDS = {
+    "audio": "audio", "image": "image", "mask": "image", "document": "document", "file": None,
+    "samples": "audio", "consent": "audio",
+}  # fmt: skip
 #: the fields of each operation that are files (`image` is a field of several, with several meanings)
 HOLDERS = {
     "transcription": ("audio",),
     "image_edit": ("image", "mask"),
+    "image_variation": ("image",),
     "video": ("image",),
+    "clone_voice": ("samples", "consent"),
     "ocr": ("document",),
     "upload_file": ("file",),
 }
@@ -54,10 +59,13 @@ PARAMS: dict[str, list[str]] = {
     "completion": ["suffix", "echo", "best_of", *[p for p in CHAT_PARAMS if p not in ("parallel_tool_calls", "verbosity")]],
     "embeddings": ["dimensions", "input_type", "encoding", "truncate", "user"],
     "rerank": ["top_n", "return_documents", "max_tokens", "user"],
-    "image": [*IMAGE_PARAMS, "user"],
-    "image_edit": [*IMAGE_PARAMS, "mask", "user"],
+    "image": [*IMAGE_PARAMS, "partial_images", "user"],
+    "image_edit": [*IMAGE_PARAMS, "partial_images", "mask", "user"],
+    "image_variation": [*IMAGE_PARAMS, "user"],
     "video": ["image", "duration", "size", "aspect_ratio", "seed", "negative_prompt", "resolution"],
     "speech": ["voice", "format", "speed", "sample_rate", "language", "instructions"],
+    "voices": ["search", "language", "gender", "owned"],
+    "clone_voice": "id samples consent description language gender text labels denoise".split(),
     "transcription": ["language", "prompt", "diarize", "timestamps", "temperature", "format"],
     "moderation": [],
     "ocr": ["pages", "include_images"],
@@ -89,7 +97,10 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "auto")
 INPUT_TYPES = tuple("query document classification clustering similarity question_answering fact_verification code_query".split())
 ENCODINGS = tuple("float base64 int8 uint8 binary ubinary".split())
 #: operations that are about no model: the provider's name is enough
-MODELLESS = frozenset("upload_file get_file list_files delete_file download_file batch list_models search read".split())
+MODELLESS = frozenset(
+    "upload_file get_file list_files delete_file download_file voices clone_voice delete_voice "
+    "batch list_models search read".split()
+)
 
 
 def _shape(names: str, **special: Shape) -> Shape:
@@ -154,10 +165,14 @@ for _name, _fields in {
     "completion": "prompt suffix stream",
     "embeddings": "input",
     "rerank": "query documents",
-    "image": "prompt",
-    "image_edit": "prompt image",
+    "image": "prompt stream",
+    "image_edit": "prompt image stream",
+    "image_variation": "image",
     "video": "prompt",
     "speech": "text stream",
+    "voices": "",
+    "clone_voice": "name",
+    "delete_voice": "id",
     "transcription": "audio stream",
     "moderation": "input",
     "ocr": "document",
@@ -179,9 +194,11 @@ for _name, _fields in {
         _own["input_parts"] = PARTS  # of a lone input
         _own["input_type"] = Shape(values=INPUT_TYPES)
         _own["encoding"] = Shape(values=ENCODINGS)
-    for _media in ("audio", "document", "file", "image", "mask"):
+    for _media in MEDIA_FIELDS:
         if _media in _own:
-            _own[_media] = PART
+            _own[_media] = PARTS if _media == "samples" else PART
+    if _name == "image_edit":
+        _own["images"] = PARTS  # all that were given; `image` is the first
     REQUESTS[_name] = Shape(_own)
 REQUESTS["realtime"] = Shape(
     {
@@ -220,10 +237,12 @@ OUTPUTS: dict[str, tuple[tuple[str, ...], str | None]] = {
         ("file", "id name bytes purpose status created expires", "id"),
         ("content", "data media_type name", "data"),
         ("image", "url data media_type text seed", None),
+        ("partial_image", "index data media_type", "data"),
         ("video", "url data media_type", None),
         ("audio", "data hex url media_type", None),
         ("segment", "text start end speaker confidence final", None),
         ("word", "text start end speaker confidence", None),
+        ("voice", "id name languages gender description preview category status created raw", None),
         ("language", "code", "code"),
         ("model", "id name context max_output created owner", "id"),
         ("page", "text index images url title", None),
@@ -244,10 +263,14 @@ OPERATION_OUTPUTS: dict[str, tuple[str, ...]] = {
     "completion": ("start", "text", "logprobs", "usage", "finish", "error", "citation"),
     "embeddings": ("start", "embedding", "usage", "error"),
     "rerank": ("start", "result", "usage", "error"),
-    "image": ("start", "image", "text", "usage", "finish", "error"),
-    "image_edit": ("start", "image", "text", "usage", "finish", "error"),
+    "image": ("start", "image", "partial_image", "text", "usage", "finish", "error"),
+    "image_edit": ("start", "image", "partial_image", "text", "usage", "finish", "error"),
+    "image_variation": ("start", "image", "usage", "error"),
     "video": ("start", "video", "usage", "error"),
     "speech": ("start", "audio", "word", "usage", "finish", "error"),
+    "voices": ("voice", "error"),
+    "clone_voice": ("voice", "usage", "error"),
+    "delete_voice": ("voice", "error"),
     "transcription": ("start", "text", "language", "segment", "word", "usage", "finish", "error"),
     "moderation": ("start", "verdict", "usage", "error"),
     "ocr": ("start", "page", "usage", "error"),

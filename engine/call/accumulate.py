@@ -14,7 +14,7 @@ from engine.call import counts, media
 from engine.call.block import Candidate, name_calls
 from engine.call.choices import choice_of, finish_reason
 from engine.call.json import JsonError, dumps
-from engine.call.outputs import join_audio, output_fields, text_of, timestamp
+from engine.call.outputs import join_audio, output_fields, ranked, text_of, timestamp
 from engine.call.thinking_tags import TagCutter
 from engine.plan import OperationPlan
 from engine.types import Citation, Event, Report, Response, Usage
@@ -314,11 +314,12 @@ class Accumulator:
 
     def _output(self, kind: str, choice: Any, fields: dict[str, Any]) -> None:
         event = Event(kind, output_fields(kind, fields), counts.whole(choice) or 0)
-        if kind == "embedding" and event.fields.get("index") is None:  # most wires rely on the order
-            dtype = _key(event.fields.get("dtype"))
+        if (kind == "embedding" or (kind == "result" and self.plan.name == "rerank")) and event.fields.get("index") is None:
+            dtype = _key(event.fields.get("dtype"))  # many wires rely on the order
             event.fields["index"] = self._vectors.get(dtype, 0)
             self._vectors[dtype] = event.fields["index"] + 1
-        self._outputs.append(event)
+        if kind != "partial_image":  # on the way, no part of the answer
+            self._outputs.append(event)
         self.events.append(event)
 
     # --- the end ----------------------------------------------------------------------------------------------------
@@ -357,7 +358,7 @@ class Accumulator:
             self.provider,
             created if created.__class__ is int and 0 <= created < _SECONDS else timestamp(created),
             choices,
-            join_audio(self._outputs) if self._outputs else [],
+            self._outputs and (ranked if self.plan.name == "rerank" else join_audio)(self._outputs),
             usage,
             usage.cost,
             list(self.warnings),

@@ -36,7 +36,9 @@ def drop_unsupported(plan: OperationPlan, context: dict[str, Any], report: Repor
     for name in unlisted if not unlisted.isdisjoint(context) else ():
         if context.get(name) is None:
             continue
-        if name in plan.reads or (name == "reasoning_effort" and "reasoning" in plan.reads):  # one value under two names
+        if name in context.get("$views", ()):  # it only repeats what was given otherwise
+            del context[name]
+        elif name in plan.reads or (name == "reasoning_effort" and "reasoning" in plan.reads):  # one value under two names
             report.parameters[name] = {"fate": "template", "value": context[name]}
         else:
             _drop(plan, context, report, policy, name)
@@ -71,6 +73,8 @@ def _drop(plan: OperationPlan, context: dict[str, Any], report: Report, policy: 
 
 def check_parts(plan: OperationPlan, context: Mapping[str, Any], report: Report) -> None:
     """Refuse content that no template reads; thinking, names and marks of failure are dropped with a warning (SERVE.md 5, 17)."""
+    if len(context.get("images") or ()) > 1 and "images" not in plan.reads:
+        raise UnsupportedError(f"{plan.name} takes one picture here", param="image")
     if "response_format" in context:
         _check_schema(plan, context, report)
     if "$plain" in context and not context.get("tools"):  # nothing but bare texts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.call import counts, media
@@ -10,6 +10,13 @@ from engine.call.json import JsonError, dumps
 from engine.types import Event, Stored
 
 _MILLISECONDS = 10**11  # a Unix time beyond it is in milliseconds
+
+
+#: words for how a voice sounds -> ours; others say nothing
+_GENDERS = {
+    "female": "female", "feminine": "female", "f": "female", "male": "male", "masculine": "male", "m": "male",
+    "neutral": "neutral", "gender_neutral": "neutral",
+}  # fmt: skip
 
 
 def text_of(value: Any) -> str:
@@ -46,10 +53,18 @@ def timestamp(value: Any) -> int | None:
     return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
 
 
+def _languages(value: Any) -> list[str] | None:
+    """Each language once, in order; one may stand alone."""
+    words = value if isinstance(value, list) else [value]
+    return list(dict.fromkeys(word for word in words if isinstance(word, str) and word)) or None
+
+
 _SCALARS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("index", "seed", "bytes", "context", "max_output"), counts.whole),
     **dict.fromkeys(("score", "start", "end", "confidence"), counts.real),
     **dict.fromkeys(("created", "expires"), timestamp),
+    "languages": _languages,
+    "gender": lambda word: _GENDERS.get(str(word).lower()),
 }
 
 
@@ -78,6 +93,22 @@ def output_fields(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
         del found["url"]
         found["media_type"], found["data"] = found.get("media_type") or given[0], given[1]
     return found
+
+
+def named_as_asked(outputs: list[Event], context: Mapping[str, Any] | None) -> None:
+    """A voice whose id the answer does not repeat is the one that was asked for."""
+    asked = (context or {}).get("id")
+    for event in outputs:
+        if event.kind == "voice" and asked is not None:
+            event.fields.setdefault("id", asked)
+
+
+def ranked(outputs: list[Event]) -> list[Event]:
+    """The results of a rerank, the best first, as most services tell them; those without scores as they came."""
+    scores = [event.fields.get("score") for event in outputs]
+    if None in scores:
+        return list(outputs)
+    return sorted(outputs, key=lambda event: event.fields["score"], reverse=True)
 
 
 def join_audio(outputs: list[Event]) -> list[Event]:

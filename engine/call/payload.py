@@ -176,4 +176,5 @@ def _type_of(item: Mapping[str, Any]) -> str:
 def _filename(name: str, item: Mapping[str, Any], media_type: str) -> str:
     """A name whose extension tells the type: servers that read files by their name need one."""
     extension = _text(item.get("format")) or media_type.split(";", 1)[0].rpartition("/")[2].rpartition("+")[2]
+    name = name.partition("[")[0] or name
     return f"{name}.{extension}" if extension.isalnum() else name

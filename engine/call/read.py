@@ -10,6 +10,7 @@ from engine.call.accumulate import Accumulator
 from engine.call.decode import DecodeLimits
 from engine.call.failure import failure, is_error, page_text, request_id
 from engine.call.json import JsonError, JsonLimitError, loads, loads_event
+from engine.call.outputs import named_as_asked
 from engine.call.waits import lower, rate_limits
 from engine.plan import Call, OperationPlan
 from engine.types import Response, Stored
@@ -85,7 +86,10 @@ def read_mapped(
     if into.empty and plan.name in ("chat", "completion") and status != 204:
         raise _protocol(plan, status, found, into.model, "the answer has none of the expected fields", document)
     into.close()
-    return finish(into, found, document, now)
+    response = finish(into, found, document, now)
+    if plan.name in ("clone_voice", "delete_voice"):
+        named_as_asked(response.outputs, context)
+    return response
 
 
 def read_stored(

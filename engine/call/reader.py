@@ -18,6 +18,7 @@ from engine.plan import OperationPlan, Stream
 from engine.types import Event, Response
 
 _LIMITS = DecodeLimits()
+_PICTURES = DecodeLimits(line=_LIMITS.body, event=_LIMITS.body)  # one event holds what else is a whole answer
 _SPACE = b"\xef\xbb\xbf \t\r\n"
 _DONE = b"[DONE]"
 _SHORT = 16  # a `[DONE]` with white space around it is shorter
@@ -52,7 +53,7 @@ class Reader:
         model: str | None = None,
         status: int = 200,
         now: float = 0.0,
-        limits: DecodeLimits = _LIMITS,
+        limits: DecodeLimits | None = None,
         masked: Callable[[errors.Error], errors.Error] | None = None,
     ) -> None:
         self.plan = plan
@@ -61,12 +62,12 @@ class Reader:
         self.headers = lower(headers)
         self.status = status
         self.now = now
-        self.limits = limits
+        self.limits = limits or (_PICTURES if plan.name in ("image", "image_edit") else _LIMITS)
         self.error: errors.Error | None = None
         self.done = False
         self.response: Response | None = None
         self._into = Accumulator(plan, context=context, model=model)
-        self._decoder: Decoder = decoder(self.stream.framing, self.stream.data, limits)
+        self._decoder: Decoder = decoder(self.stream.framing, self.stream.data, self.limits)
         self._kept = b""  # bytes before it is known what kind of answer this is
         self._known = False
         self._whole: list[bytes] | None = None  # one JSON answer in place of a stream

@@ -227,6 +227,11 @@ def _compare_sent(operation: Operation, sent: HttpRequest, expected: Mapping[str
             body = sent.body.decode("utf-8", "replace")
     if "body" in expected:
         yield from equal(deviations.without_body(body), deviations.without_body(expected["body"]), "body")
+    if "form" in expected:
+        from engine.examples.forms import fields_of, named_in
+
+        wanted = deviations.without_body(expected["form"])
+        yield from equal(named_in(deviations.without_body(fields_of(sent)), wanted), wanted, "form")
     for name in expected.get("body_lacks") or ():
         if isinstance(body, dict) and _at(body, str(name)) is not None and str(name).split(".")[0] not in deviations.body:
             yield f"body: has {name}, which it must not"

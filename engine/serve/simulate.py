@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.catalog import Catalog
     from engine.operation import Operation
 
+_FORM_STREAM = b'name="stream"\r\n\r\ntrue\r\n'
 PIECE = 512  # bytes of a stream per write: frames arrive cut, as they do on a real network
 
 
@@ -83,7 +84,7 @@ class Simulator:
         if not fitting:
             return _refuse(404, f"no example of {provider} answers {method} {path or '/'}")
         seen = look(document)
-        streamed = _wants_stream(document, fitting)
+        streamed = _wants_stream(document, body, fitting)
         able = [a for a in fitting if a.calls <= seen.words] or fitting
         same = [a for a in able if a.streamed == streamed] or able
         likeness = Likeness(a.look for a in same)
@@ -153,10 +154,12 @@ def _nearer(document: Any, fitting: list[_Answer], question: Question) -> bool:
     return max(likeness.between(a.look, seen) for a in fitting) > likeness.between(own, seen)
 
 
-def _wants_stream(document: Any, fitting: list[_Answer]) -> bool:
-    """Whether a stream is asked for: in the body, or by a path that only streams have."""
+def _wants_stream(document: Any, body: bytes, fitting: list[_Answer]) -> bool:
+    """Whether a stream is asked for: in the body, also in that of a form, or by a path that only streams have."""
     if isinstance(document, dict) and "stream" in document:
         return bool(document["stream"])
+    if _FORM_STREAM in body:
+        return True
     return all(a.streamed for a in fitting)
 
 

@@ -47,7 +47,7 @@ def test_media_by_address() -> None:
     assert audio["via"] == "url" and audio["media_type"] == "audio/mpeg" and "bytes" not in audio
     assert normalize("ocr", {"document": "https://a.example/x.pdf"})["document"]["type"] == "document"
     assert [
-        p["type"] for p in normalize("image_edit", {"prompt": "p", "image": [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"]})["image"]
+        p["type"] for p in normalize("image_edit", {"prompt": "p", "image": [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"]})["images"]
     ] == [
         "image",
         "image",

@@ -17,7 +17,7 @@ __all__ = ["names", "normalize"]
 _CHAT_ALIASES = frozenset(("max_completion_tokens", "thinking", "functions", "function_call", "extra"))
 _CHATS = frozenset(("chat", "count_tokens"))
 #: names of request fields only the engine makes
-_MADE = frozenset(("system_plain", "has_tool_history", "prefill", "inputs", "texts", "input_parts", "chat_body"))
+_MADE = frozenset(("system_plain", "has_tool_history", "prefill", "inputs", "texts", "input_parts", "images", "chat_body"))
 #: names that stand for what one message of a session says, and what a session has no use for
 _SAID = frozenset(("text", "id", "name", "json", "is_error", "audio", "stream", "stream_usage", "stream_options", "documents"))
 #: other words for the fields of the rest, and what they mean
@@ -32,6 +32,8 @@ ALIASES: dict[str, dict[str, str]] = {
     "realtime": {"instructions": "system"},
     "get_file": {"file_id": "id"},
     "delete_file": {"file_id": "id"},
+    "clone_voice": {"files": "samples", "voice_id": "id"},
+    "delete_voice": {"voice_id": "id"},
     "download_file": {"file_id": "id"},
 }
 assert PART.fields and MESSAGE.fields and TURN.fields

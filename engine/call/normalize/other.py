@@ -148,7 +148,7 @@ def _moderation(out: dict[str, Any], notes: Notes) -> None:
 
 def _image(out: dict[str, Any], notes: Notes) -> None:
     """`size` as `<width>x<height>` gives both numbers, and they give it."""
-    size = out.get("size")
+    size, given = out.get("size"), set(out)
     if isinstance(size, str):
         width, cross, height = size.lower().partition("x")
         if cross and width.isdecimal() and height.isdecimal() and len(size) < 16:
@@ -156,6 +156,25 @@ def _image(out: dict[str, Any], notes: Notes) -> None:
             out.setdefault("height", int(height))
     elif size is None and isinstance(out.get("width"), int) and isinstance(out.get("height"), int):
         out["size"] = f"{out['width']}x{out['height']}"
+    out["$views"] = set(out) - given
+
+
+def _image_edit(out: dict[str, Any], notes: Notes) -> None:
+    _image(out, notes)
+    given = out.get("image")
+    if given:
+        out["images"] = given if isinstance(given, list) else [given]
+        out["image"] = out["images"][0]
+
+
+def _clone_voice(out: dict[str, Any], notes: Notes) -> None:
+    """Samples are a list, also where there is one."""
+    given = out.get("samples")
+    if not given:
+        raise ConfigError("`samples` is missing: give a recording of the voice, or several", param="samples")
+    out["samples"] = given if isinstance(given, list) else [given]
+    if isinstance(out.get("consent"), list):
+        raise ConfigError("`consent` is one recording", param="consent")
 
 
 def _completion(out: dict[str, Any], notes: Notes) -> None:
@@ -168,6 +187,8 @@ _STEPS = {
     "rerank": _rerank,
     "moderation": _moderation,
     "image": _image,
-    "image_edit": _image,
+    "image_edit": _image_edit,
+    "image_variation": _image,
+    "clone_voice": _clone_voice,
     "completion": _completion,
 }

@@ -27,7 +27,7 @@ _EMPTY = Node({})
 _ERROR_QUERIES = ("at", "message", "code", "type", "param", "status", "ok", "retry_after")
 _ERROR_FIELDS = ("message", "code", "type", "param", "status")
 #: operations that only compute an answer may be sent again (RELIABILITY R3)
-_CREATES = frozenset(("upload_file", "delete_file", "batch"))
+_CREATES = frozenset(("upload_file", "delete_file", "clone_voice", "delete_voice", "batch"))
 
 
 def compile_operation(
