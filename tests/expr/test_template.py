@@ -60,6 +60,9 @@ def test_for_builds_a_mapping_per_item_and_vanishes_when_empty():
 
 def test_for_with_value_and_nested_for():
     assert rendered("{$for: i in items, $value: \"{{ i ~ '!' }}\"}", items=[1, None, "a"]) == ["1!", "a!"]
+    numbered = '{$for: "d, n in items", id: "{{ n ~ \'\' }}", of: {$for: "e, k in d", $value: "{{ n * 10 + k }}"}}'
+    assert rendered(numbered, items=[["a", "b"], ["c"]]) == [{"id": "0", "of": [0, 1]}, {"id": "1", "of": [10]}]
+    assert rendered(numbered, items=None) is None
     nested = '{$for: i in items, $value: {$for: j in i, $value: "{{ j }}"}}'
     assert rendered(nested, items=[[1, 2], [], [3]]) == [[1, 2], [3]]
 
@@ -134,8 +137,14 @@ def test_merge_is_deep_in_place_and_copies_what_it_changes():
     [
         ("{$fro: x in a, k: 1}", "t.yaml:1:5: error[unknown-directive]: `$fro` is not a directive; did you mean `$for`?"),
         ("{$else: 1, k: 1}", "t.yaml:1:5: error[unknown-directive]: `$else` stands only with `$if`"),
-        ("{$for: x of a, k: 1}", "t.yaml:1:11: error[bad-for]: `$for` reads `<name> in <expression>`"),
-        ("{$for: _x in a, k: 1}", "t.yaml:1:11: error[bad-for]: `$for` reads `<name> in <expression>`"),
+        (
+            "{$for: x of a, k: 1}",
+            "t.yaml:1:11: error[bad-for]: `$for` reads `<name> in <expression>` or `<name>, <number> in <expression>`",
+        ),
+        (
+            "{$for: _x in a, k: 1}",
+            "t.yaml:1:11: error[bad-for]: `$for` reads `<name> in <expression>` or `<name>, <number> in <expression>`",
+        ),
         (
             "{$if: a, $value: 1, k: 2}",
             "t.yaml:1:24: error[bad-directive]: `$value` is the whole payload; `k` cannot stand beside it",

@@ -16,7 +16,7 @@ from engine.expr.template import ExpressionError, parse_expression
 from engine.spec.node import Node
 from engine.vocabulary import ANY
 
-_FOR = re.compile(r"\s*([A-Za-z_]\w*)\s+in\s+(.+?)\s*\Z", re.DOTALL)
+_FOR = re.compile(r"\s*([A-Za-z_]\w*)(?:\s*,\s*\w+)?\s+in\s+(.+?)\s*\Z", re.DOTALL)
 #: lists whose items are nothing without a name
 _NAMED = frozenset(("tools", "tool_calls"))
 _NONE: dict[str, Any] = {}

@@ -13,7 +13,7 @@ from engine.spec.node import Node
 from engine.spec.problem import Problems, nearest
 from engine.vocabulary import ANY, PART, Shape
 
-_FOR = re.compile(r"\s*([A-Za-z_]\w*)\s+in\s+(.+?)\s*\Z", re.DOTALL)
+_FOR = re.compile(r"\s*([A-Za-z_]\w*)(?:\s*,\s*\w+)?\s+in\s+(.+?)\s*\Z", re.DOTALL)
 
 
 def unheard(accept: Node, request: Shape, problems: Problems) -> None:

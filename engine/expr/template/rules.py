@@ -17,7 +17,7 @@ RULES = {
     "unknown-case": "A case of `$switch` can never be chosen.",
     "duplicate-case": "A case stands twice; the second would never be chosen.",
     "bad-arguments": "A filter or function is given arguments it does not take.",
-    "bad-for": "`$for` is written `<name> in <expression>`, over a list, and nests at most four deep.",
+    "bad-for": "`$for` is written `<name> in <expression>` or `<name>, <number> in …`, over a list, and nests at most four deep.",
     "bad-directive": "A directive stands where it has no effect, or beside another that excludes it.",
     "may-vanish": "In a text a conditional without `else` makes the whole text vanish.\n\nA text is nothing as soon as one of "
     "its holes is. Write `else ''` if only the hole is meant to be empty.",

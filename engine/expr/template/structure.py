@@ -22,7 +22,7 @@ from engine.vocabulary import ANY, Shape
 DIRECTIVES = ("$for", "$if", "$else", "$switch", "$default", "$value", "$merge", "$join")
 MAX_LOOPS = 4
 MAX_CHAIN = 8  # cases written as if/elif: Python's compiler descends into each; more are written one after the other
-_FOR = re.compile(r"\s*([A-Za-z][A-Za-z0-9_]*)\s+in\s+(.+)\Z", re.DOTALL)
+_FOR = re.compile(r"\s*([A-Za-z][A-Za-z0-9_]*)(?:\s*,\s*([A-Za-z][A-Za-z0-9_]*))?\s+in\s+(.+)\Z", re.DOTALL)
 _RESERVED = frozenset(
     ["true", "false", "none", "null", "and", "or", "not", "in", "is", "if", "else", "tables", "True", "False", "None"]
 )
@@ -259,26 +259,33 @@ class Structure(Statements):
         head = node.value["$for"]
         found = _FOR.match(head.value) if head.value.__class__ is str else None
         self._node, self._offset = head, 0
-        if found is None or found[1] in _RESERVED:
-            self.problem("bad-for", "`$for` reads `<name> in <expression>`")
+        if found is None or found[1] in _RESERVED or found[2] in _RESERVED or found[1] == found[2]:
+            self.problem("bad-for", "`$for` reads `<name> in <expression>` or `<name>, <number> in <expression>`")
             return
         if self.frame.loops >= MAX_LOOPS:
             self.problem("bad-for", f"loops are nested more than {MAX_LOOPS} deep")
             return
-        self._offset = found.start(2)
-        source = self.hole(found[2], scope)
+        self._offset = found.start(3)
+        source = self.hole(found[3], scope)
         if source.constant is not UNKNOWN and source.constant.__class__ is not list:
             self.problem("bad-for", "`$for` needs a list")
             return
         shape = source.shape.item or ANY
         item = self.unit.fresh("i")
         first, again = self.twice(source.code)
-        items = ast.IfExp(first, self.helpers.call(values.turns, self.frame.n(), again), ast.Tuple([], ast.Load()))
-        loop = ast.For(ast.Name(item, ast.Store()), items, [], [])
+        items: ast.expr = ast.IfExp(first, self.helpers.call(values.turns, self.frame.n(), again), ast.Tuple([], ast.Load()))
+        target: ast.expr = ast.Name(item, ast.Store())
+        scope = {**scope, found[1]: self._loop_value(item, shape)}
+        if found[2]:  # numbered from 0
+            number = self.unit.fresh("i")
+            items = self.helpers.call(enumerate, items)
+            target = ast.Tuple([ast.Name(number, ast.Store()), target], ast.Store())
+            scope[found[2]] = Value(load(number), certain=True)
+        loop = ast.For(target, items, [], [])
         self.put(loop, head.mark)
         self.frame.loops += 1
         with self.inside(loop.body):
-            self._turn(node, {**scope, found[1]: self._loop_value(item, shape)}, name, item, found[1], shape)
+            self._turn(node, scope, name, item, found[1], shape)
         self.frame.loops -= 1
 
     def _loop_value(self, item: str, shape: Shape) -> Value:
