@@ -275,6 +275,7 @@ class Catalog:
         """
         from engine.operation import Operation
         from engine.settings import bind
+        from engine.spec.compile.parameters import declared
 
         provider, variant, model = self.split(target, operation in MODELLESS)
         if dialect is not None:
@@ -293,6 +294,7 @@ class Catalog:
             variant=variant,
             model_info=lambda: self.facts.of(provider, str(base_model), variant),
             near=lambda: self._near(provider, str(base_model)),
+            declared=lambda name: declared(self, self._bases.values(), operation, name),
             chat=lambda: self.operation(
                 target, settings=settings, environ=environ, dialect=plan.chat_dialect, require_secrets=require_secrets
             ),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from engine import errors
 from engine.call.expressible import check_parts, drop_unsupported, untaken
 from engine.call.forerun import needs_forerun
+from engine.call.native_params import foreign, lifted
 from engine.call.normalize import normalize
 from engine.call.read import read_whole
 from engine.call.request import build as written
@@ -59,8 +60,8 @@ class Operation:
     """One operation of one model, with the caller's settings."""
 
     __slots__ = (
-        "_base_url", "_chat", "_constant", "_foreruns", "_model_info", "_near", "_proofs", "_untaken", "clock", "known_as", "model",
-        "name", "plan", "provider", "secrets", "unsupported", "uuid", "values", "variant", "who",
+        "_base_url", "_chat", "_constant", "_declared", "_foreruns", "_model_info", "_near", "_proofs", "_untaken", "clock",
+        "known_as", "model", "name", "plan", "provider", "secrets", "unsupported", "uuid", "values", "variant", "who",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +77,7 @@ class Operation:
         model_info: Mapping[str, Any] | Callable[[], Mapping[str, Any] | None] | None = None,
         near: Callable[[], str | None] | None = None,
         chat: Callable[[], Operation] | None = None,
+        declared: Callable[[str], bool] | None = None,
         unsupported: str = "warn",
         clock: Callable[[], float] = time.time,
         uuid: Callable[..., str] = _random_id,
@@ -92,6 +94,7 @@ class Operation:
         self._model_info = model_info
         self._near = near
         self._chat = chat  # the conversation that `chat_body` is about
+        self._declared = declared  # whether some other wire has a parameter of its own by a name
         self.unsupported = unsupported  # warn, error or ignore
         self.clock = clock
         self.uuid = uuid
@@ -132,16 +135,15 @@ class Operation:
         if around:
             context = self._around(fields, report, unsupported)
         else:
-            context = normalize(
-                self.name,
-                fields,
-                reads=plan.reads,
-                part_reads=plan.part_reads,
-                now=now,
-                uuid=self.uuid,
-                proofs=self._proofs,
-                dialects=plan.dialects,
-            )
+            if "extra" in fields and plan.native:
+                fields = lifted(plan, fields)
+            try:
+                context = self._normal(fields, now)
+            except errors.ConfigError as error:
+                known = foreign(self.name, fields, error, plan, self._declared, report, unsupported or self.unsupported)
+                if known is None:
+                    raise
+                context = self._normal(known, now)
         if "$warnings" in context:
             report.warnings += context.pop("$warnings")
         context.update(self._constant)
@@ -159,6 +161,21 @@ class Operation:
             sounding(plan, context)
         check_parts(plan, context, report)
         return context
+
+    def _normal(self, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+        """The canonical request."""
+        plan = self.plan
+        return normalize(
+            self.name,
+            fields,
+            reads=plan.reads,
+            part_reads=plan.part_reads,
+            now=now,
+            uuid=self.uuid,
+            proofs=self._proofs,
+            dialects=plan.dialects,
+            native=plan.native,
+        )
 
     def _around(self, fields: Mapping[str, Any], report: Report, unsupported: str | None) -> dict[str, Any]:
         """The fields of a request around `chat_body`: what this model's chat would send, and what goes into this call alone."""

@@ -201,6 +201,7 @@ class OperationPlan(_Frozen):
     base_url: Template
     params: Callable[..., Any] | None = None  # (context, body, report, policy) -> body with parameters laid in
     listed: frozenset[str] = frozenset()  # parameters the spec knows (table or template)
+    native: dict[str, tuple[str, ...]] = field(default_factory=dict)  # parameters only this wire has -> their place in the body
     reads: frozenset[str] = frozenset()  # request names any template reads
     part_reads: frozenset[str] = frozenset()  # fields of messages, turns and parts any template reads
     part_types: frozenset[str] = frozenset()  # types with an entry in `parts`

@@ -85,6 +85,8 @@ def canonical(catalog: Catalog, dialect: str, fields: Mapping[str, Any]) -> dict
             del extra[dialect_of(served)]  # type: ignore[union-attr]
         if not extra:
             del read["extra"]
+    if "messages" in ours and read.get("messages"):  # a lone text, after the system text that the dialect has elsewhere
+        ours["messages"] = [*read["messages"], {"role": "user", "content": ours["messages"]}]
     for name in ("model", "stream", "stream_usage"):  # said by how the call is made; usage is always wanted
         read.pop(name, None)
     if "stream_options" in body:

@@ -134,6 +134,7 @@ def _bodies(tree: Node) -> Iterator[Node]:
             if node is not None:
                 yield node
     yield _params(tree.get("params"))
+    yield _params(tree.get("native_params"))
 
 
 def _params(table: Node | None) -> Node:

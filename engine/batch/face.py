@@ -16,6 +16,7 @@ from engine.leaving import passing
 
 if TYPE_CHECKING:
     from engine.batch.remote import Remote
+    from engine.catalog import Catalog
     from engine.client import AsyncClient, Client
 
 __all__ = ["AsyncBatchFace", "BatchFace"]
@@ -54,7 +55,7 @@ class _Face:
                 raise ConfigError(target.missing, provider=target.operation.provider, operation=operation)
             if mode == "auto" and self._serves(model):
                 mode = "remote"
-        _known(operation, fields)
+        _known(client.catalog, operation, fields)
         settings: dict[str, Any] = {"mode": "remote" if mode == "remote" else "local", "operation": operation, "model": model}
         settings["fields"] = {name: value for name, value in fields.items() if name not in _OPTIONS}
         remote: Remote | None = None
@@ -86,12 +87,14 @@ class _Face:
         return True
 
 
-def _known(operation: str, fields: dict[str, Any]) -> None:
+def _known(catalog: Catalog, operation: str, fields: dict[str, Any]) -> None:
     """ConfigError for a field that no row could have: it would be the error of every one."""
     from engine.call.normalize import names, normalize
+    from engine.spec.compile.parameters import declared
     from engine.worded import CALL_FIELDS
 
     strange = [name for name in fields if name not in names(operation) and name not in CALL_FIELDS]
+    strange = [name for name in strange if not declared(catalog, (), operation, name)]
     if strange and "dialect" not in fields:
         normalize(operation, {strange[0]: fields[strange[0]]})
 

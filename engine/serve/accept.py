@@ -20,6 +20,7 @@ from engine.expr.backward.bindings import UNSURE, found
 from engine.expr.backward.saying import unheard
 from engine.serve.canonical import inputs_of, request_of
 from engine.serve.spelling import Spelling
+from engine.spec.compile.parameters import native_of
 from engine.spec.node import Node
 from engine.spec.problem import Problems
 from engine.types import Report
@@ -45,13 +46,14 @@ class Accepting:
 def compile_accept(tree: Node, dialects: Sequence[str], problems: Problems, operation: str = "chat") -> Accepting:
     """The readers of a merged operation's requests. `dialects` is its `extends` chain, nearest first."""
     accept = tree.get("serve", "accept") or _EMPTY
-    unheard(accept, vocabulary.REQUESTS[operation], problems)
+    names = vocabulary.Shape({**(vocabulary.REQUESTS[operation].fields or {}), **dict.fromkeys(native_of(tree), vocabulary.ANY)})
+    unheard(accept, names, problems)
     tables = tree.get("tables")
     either = accept.get("spelling")
     spelling = Spelling(tree, accept) if either is not None and either.value == "either" else None
     patterns = Patterns(
         problems,
-        vocabulary.REQUESTS[operation],
+        names,
         tables.plain() if tables is not None else {},
         dialects,
         tree.get("parts"),

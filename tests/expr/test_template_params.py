@@ -135,7 +135,7 @@ def test_the_requests_extra_lies_over_the_body_of_its_own_dialect():
     before = copy.deepcopy((body, extra))
     made, report = lay(dict(body), extra=extra, table="params: {top_p: p}")
     assert made == {"l": [{"a": 1}, {"b": 1, "c": 2}, {"d": 3}], "m": {"k": 1, "q": 2}, "new": {}}
-    assert report.warnings == ["what only other understands was dropped by this request"]
+    assert report.warnings == ["what only other understands was dropped by this request: x"]
     assert (body, extra) == before
     assert lay({"l": [1]}, extra={"acme": {"l": [2]}}, table="params: {top_p: p}")[0] == {"l": [1, 2]}
 

@@ -63,6 +63,7 @@ def normalize(
     uuid: Callable[..., str] | None = None,
     proofs: bool = False,
     dialects: Collection[str] = (),
+    native: Collection[str] = (),
 ) -> dict[str, Any]:
     """The canonical request of an operation, with the views that its templates read.
 
@@ -70,14 +71,15 @@ def normalize(
     them). Fields that are None are absent. The caller's values are never changed; large ones are passed on by reference.
     `$warnings` lists what was left out, if anything; `$plain`
     and `$finite` are there with `proofs`, if proven at little cost: all messages are bare texts, no number is NaN or infinite.
-    `now` and `uuid` are the clock and the source of ids of the call, `dialects` what its wire is called.
+    `now` and `uuid` are the clock and the source of ids of the call, `dialects` what its wire is called, `native` the parameters
+    that only it has.
     Raises ConfigError for a keyword nobody knows and for values that make no sense, LimitError past a size limit.
     """
     try:
         known = _NAMES.get(operation) or names(operation)
         given = fields
         if not known.issuperset(fields) or None in fields.values():
-            given = _known(operation, fields, known)
+            given = _known(operation, fields, known.union(native))
         if operation == "realtime":
             return realtime(given, reads, _ALL if part_reads is None else part_reads, dialects)
         if operation in _CHATS:
@@ -91,6 +93,8 @@ def normalize(
 
 def _known(operation: str, fields: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     """The fields that are set; ConfigError for a name that is none, with the nearest one."""
+    if "instructions" in fields and operation in _CHATS and "instructions" not in known:  # one of the wires calls it so
+        fields = {"system" if name == "instructions" else name: value for name, value in fields.items()}
     for name in fields:
         if name not in known:
             from difflib import get_close_matches

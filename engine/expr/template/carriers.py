@@ -93,7 +93,8 @@ def _own(c: dict[str, Any], found: Any, label: str) -> dict[str, Any]:
     own: dict[str, Any] = {}
     for dialect, patch in found.items():
         if dialect not in dialects:
-            lost(c, f"what only {dialect!s:.64} understands was dropped by {label}")
+            named = f": {', '.join(map(str, patch))}" if patch.__class__ is dict and patch else ""
+            lost(c, f"what only {dialect!s:.64} understands was dropped by {label}{named}"[:400])
         elif patch.__class__ is not dict:
             raise ConfigError(f"`extra` for {dialect!s:.64} is a mapping, not {kind(patch)}")
         else:

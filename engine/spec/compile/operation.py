@@ -17,6 +17,7 @@ from engine.spec.compile.evidence import capabilities, lacking
 from engine.spec.compile.host import guarded
 from engine.spec.compile.job import job
 from engine.spec.compile.mapping import Maps, outputs_of
+from engine.spec.compile.parameters import native_of, parameters
 from engine.spec.compile.realtime import handshake, messages_map, realtime
 from engine.spec.extend import merge
 from engine.spec.node import Node
@@ -84,7 +85,8 @@ class _Operation:
         if provider.base_url is not None:
             settings["base_url"] = ANY
         settings["model_info"] = ANY
-        names = {**settings, **dict.fromkeys(_before_names(self.tree), ANY)}
+        self.native = native_of(self.tree)
+        names = {**settings, **dict.fromkeys([*_before_names(self.tree), *self.native], ANY)}
         if present(self.tree, "job"):
             names["job"] = ANY
         if present(self.tree, "upload"):
@@ -123,9 +125,9 @@ class _Operation:
         elif not base_url.is_map:
             self.templates.template("base_url", base_url, "url")
         auth = self.auths.auth(tree.get("auth") if tree.get("auth") is not None else self.root.get("auth"))
-        params = tree.get("params") or _EMPTY
+        params = parameters(tree, self.name, self.problems, self.shelf)
         if params.value or self.name in ("chat", "embeddings", "count_tokens"):  # it also lays `extra` over the body
-            self.templates.params("params", self._known_params(params))
+            self.templates.params("params", params)
         if present(tree, "wrap"):
             self.templates.template("wrap", tree.value["wrap"], "body")
         uploads = [(kind, self.calls.call(node, f"upload.{kind}")) for kind, node in (tree.get("upload") or _EMPTY).items()]
@@ -156,7 +158,8 @@ class _Operation:
             auth=auth,
             base_url=self._guarded(base_url, functions),
             params=functions.get("params"),
-            listed=frozenset(k for k, v in (params or _EMPTY).items() if v.value is not None),
+            listed=frozenset(k for k, v in params.items() if v.value is not None),
+            native=self.native,
             reads=frozenset(self.templates.reads),
             part_reads=frozenset(self.templates.part_reads),
             part_types=frozenset(self.templates.part_types),
@@ -198,19 +201,6 @@ class _Operation:
                 own = tree.get(key)
                 tree = Node({**tree.value, key: merge(shared, own) if own is not None else shared}, tree.mark, tree.key_mark)
         return tree
-
-    def _known_params(self, params: Node) -> Node:
-        """The table without the names that are no parameters, which are reported."""
-        known = vocabulary.PARAMS.get(self.name, [])
-        rows: dict[str, Node] = {}
-        for name, value in params.items():
-            if name in known:
-                rows[name] = value
-            else:
-                message = f"`{name}` is not a parameter of {self.name}"
-                where = value.key_mark or value.mark
-                self.problems.error("unknown-parameter", message, where, nearest(name, known), width=len(name))
-        return params if len(rows) == len(params.value) else Node(rows, params.mark, params.key_mark)
 
     def _errors(self) -> Node:
         own, shared = self.tree.get("errors"), self.root.get("errors")

@@ -11,6 +11,7 @@ RULES = {
     "remote-identity": "A spec that comes from elsewhere asks for an identity of the machine (RELIABILITY A1).\n\nSuch a token "
     "would hand the machine's own credentials to a stranger's host. Only packaged specs and the user's own may ask.",
     "unknown-parameter": "`params` lists a name that is not a parameter of the operation.",
+    "neutral-parameter": "`native_params` lists a field of requests to every provider, which belongs into `params`.",
     "no-evidence": "A capability is `true` but nothing in the spec can express it.\n\nSee the table of SPEC_LANGUAGE 11: "
     "`vision` wants an `image` entry in `parts`, `tools` a template that reads `tools`, a place for results and a `tool_call` "
     "output, and so on. A flag with `false` needs no evidence.",
