@@ -209,6 +209,7 @@ class OperationPlan(_Frozen):
     upload: tuple[tuple[str, Call], ...] = ()
     wrap: Template | None = None
     batch_size: int | None = None
+    row_fields: tuple[str, ...] = ()  # of a batch: fields of a body that stand on its line; the others are said once for the job
     download_auth: bool = False  # addresses of outputs are fetched with the credential
     pages: dict[str, Query] = field(default_factory=dict)  # query name -> the next page's parameter in this page
     chat_dialect: str | None = None  # whose body `chat_body` is; None: what the provider's own chat sends

@@ -104,18 +104,30 @@ class Remote:
                 except Error as error:
                     refused.append(failed(row, self._target.place(error)))
                 else:
+                    if pending and self._shared(request) != self._shared(pending[0][1]):
+                        yield from self._parted(run, parts, pending)
+                        pending, size = [], 0
                     pending.append((row, request))
                     size += length
             if pending and (run.drained or len(pending) >= most or size >= BYTES):
                 run.turn(refused, 0)
                 refused = []
-                part = _Part(len(parts), pending[0][0].number, pending[-1][0].number)
-                part.ids = {row.number: row.id for row, _ in pending}
-                yield from self._handed(run, part, [request for _, request in pending])
-                parts.append(part)
+                yield from self._parted(run, parts, pending)
                 pending, size = [], 0
             elif run.drained and not refused:
                 return
+
+    def _parted(self, run: Run, parts: list[_Part], pending: list[tuple[Row, dict[str, Any]]]) -> Flow:
+        """Make the next part of these rows."""
+        part = _Part(len(parts), pending[0][0].number, pending[-1][0].number)
+        part.ids = {row.number: row.id for row, _ in pending}
+        yield from self._handed(run, part, [request for _, request in pending])
+        parts.append(part)
+
+    def _shared(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """What a job says once for all its rows; None where each says all of it."""
+        own = self._service.plan.row_fields
+        return {name: value for name, value in request["body"].items() if name not in own} if own else None
 
     def _request(self, row: Row) -> tuple[dict[str, Any], int]:
         """(a row as templates of the service see it, bytes of its body). Raises what a call of it would before it is sent."""

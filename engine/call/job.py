@@ -113,9 +113,9 @@ def course(
         yield Pause(uniform(pause * (1 - JITTER), pause * (1 + JITTER)))
         pause = min(pause * GROWTH, table.max_every)
         job["last"] = yield Ask(table.poll, {**context, "job": known(job)})
-    documents = []
+    documents: list[Any] = []
     for call in table.result:
-        scope = {**context, "job": known(job)}
+        scope = {**context, "job": {**known(job), "results": documents}}
         page: dict[str, Any] | None = {} if call.when is None or call.when(scope) else None
         while page is not None:
             documents.append((yield Ask(call, scope, page)))
@@ -255,7 +255,8 @@ def ask(call: JobCall, step: Ask) -> Flow:
     wanted = plan.call if step.call is None else step.call
 
     def read(reply: Answer) -> Any:
-        return read_value(wanted, plan, reply.status, reply.headers, reply.body, operation.clock())[1]
+        value, document = read_value(wanted, plan, reply.status, reply.headers, reply.body, operation.clock())
+        return document if wanted.value is None else value
 
     if step.call is None:
         return (yield from exchanged(call, wanted.timeout, read))

@@ -123,6 +123,10 @@ def said(body: dict[str, Any]) -> dict[str, Any]:
 
 def uploaded(request: httpx.Request) -> bytes:
     """The file in a form, which must say that it is for a batch."""
-    content = request.read()
-    assert b'name="purpose"\r\n\r\nbatch' in content
-    return content.partition(b"application/jsonl\r\n\r\n")[2].rpartition(b"\r\n--")[0]
+    assert b'name="purpose"\r\n\r\nbatch' in request.read()
+    return lines_in(request)
+
+
+def lines_in(request: httpx.Request) -> bytes:
+    """The lines in a form."""
+    return request.read().partition(b"application/jsonl\r\n\r\n")[2].rpartition(b"\r\n--")[0]

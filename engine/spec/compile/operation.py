@@ -167,6 +167,7 @@ class _Operation:
             upload=tuple((kind, make(functions)) for kind, make in uploads),
             wrap=functions.get("wrap"),
             batch_size=_whole(tree, "batch_size"),
+            row_fields=_texts(tree, "row_fields"),
             download_auth=bool((tree.get("download") or _EMPTY).plain().get("auth")),
             pages={name: functions[query] for name, query in pages.items()},
             chat_dialect=_text(tree, "chat_dialect"),
