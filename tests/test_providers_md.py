@@ -73,6 +73,12 @@ def test_every_parameter_has_one_fate(everyone: dict[str, provider_facts.Who]) -
     assert "`user` as `user_id`" in fates["changed"] and "`seed`" in fates["not taken"] and "`reasoning_effort`" in fates["written"]
 
 
+def test_a_page_tells_the_parameters_that_only_this_wire_has(everyone: dict[str, provider_facts.Who]) -> None:
+    text = provider_page.page(everyone["google-gemini"], {})
+    assert "- Only here (elsewhere dropped with a warning): " in text and "`safety_settings` as `safetySettings`" in text
+    assert provider_facts.own_parameters(everyone["zhipu"]) == []
+
+
 def test_a_page_has_the_first_call_and_what_differs(everyone: dict[str, provider_facts.Who]) -> None:
     text = provider_page.page(everyone["ai21"], {})
     assert (

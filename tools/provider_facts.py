@@ -186,6 +186,13 @@ def fates(who: Who, operation: str = "chat") -> dict[str, list[str]]:
     return out
 
 
+def own_parameters(who: Who, operation: str = "chat") -> list[str]:
+    """The parameters that only this wire has, each with what there is to say."""
+    tree = who.trees.get(operation)
+    table = (tree.get("native_params") or EMPTY) if tree is not None else EMPTY
+    return [f"`{name}`{_said(name, node)}" for name, node in table.items() if node.value is not None]
+
+
 def _said(name: str, node: Node) -> str:
     plain = node.plain()
     if not isinstance(plain, dict):

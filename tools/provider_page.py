@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from provider_facts import Proof, Who, deviations, fates
+from provider_facts import Proof, Who, deviations, fates, own_parameters
 
 #: rows of a page's table of models; the command line lists them all
 MODELS = 12
@@ -159,6 +159,9 @@ def _parameters(who: Who) -> Iterator[str]:
     ):
         if found[fate]:
             yield f"- {words}: {', '.join(found[fate])}"
+    own = own_parameters(who)
+    if own:
+        yield f"- Only here (elsewhere dropped with a warning): {', '.join(own)}"
 
 
 def _models(who: Who, models: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
