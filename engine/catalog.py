@@ -12,7 +12,7 @@ from engine.errors import ConfigError, NotFoundError, SpecError, UnsupportedErro
 from engine.files import BUILTIN, Entry, Files, Remote, remote
 from engine.ownership import Ownership
 from engine.plan import OperationPlan, ProviderPlan, Served, Webhooks
-from engine.spec.node import Mark, Node
+from engine.spec.node import Chains, Mark, Node
 from engine.spec.problem import Problem, Problems, nearest
 from engine.vocabulary import MODELLESS
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from engine.accounting.facts import Facts
     from engine.expr.shelf import Shelf
     from engine.operation import Operation
-    from engine.spec.extend import Chains
 
 __all__ = ["BUILTIN", "Catalog", "Remote", "remote"]
 
@@ -41,7 +40,7 @@ class Catalog:
         self._operations: dict[tuple[Any, ...], OperationPlan] = {}
         self._warnings: dict[tuple[Any, ...], tuple[Problem, ...]] = {}
         self._served: dict[tuple[str, str | None], Served] = {}
-        self.chains: Chains = {}  # dialects laid over one another
+        self.chains = Chains()  # dialects laid over one another
         self._examples: dict[str, list[tuple[Any, Mark]]] = {}
         self._shelf: Shelf | None = None
         self._aliases: dict[str, str] | None = None
@@ -155,7 +154,7 @@ class Catalog:
         if found is not None and (model is not None or variant is not None):
             from engine.spec.extend import matching_patches, patched
 
-            found = patched(found, matching_patches(found, model, variant), problems)
+            found = patched(found, matching_patches(found, model, variant), problems, self.chains.node)
         if problems.errors or found is None:
             raise SpecError(problems.sorted() or f"no provider `{provider}`", provider=provider)
         return found
@@ -227,7 +226,7 @@ class Catalog:
         from engine.spec.compile.provider import provider_plan
         from engine.spec.extend import operation_tree, patched
 
-        root = patched(base, patches, problems) if patches else base
+        root = patched(base, patches, problems, self.chains.node) if patches else base
         tree, dialects = operation_tree(self, base, operation, patches, problems)
         if tree is None:
             return None

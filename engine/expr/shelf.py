@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from engine.spec.node import Nodes
 from engine.spec.problem import Problem, Problems
 from engine.vocabulary import Shape
 
@@ -24,9 +25,10 @@ class Shelved(NamedTuple):
 
 
 class Shelf:
-    """What one catalog has compiled. `maps` is for those who keep more than one function at a time."""
+    """What one catalog has compiled. `maps` is for those who keep more than one function at a time, `node` makes what is merged."""
 
     def __init__(self) -> None:
+        self.node = Nodes()
         self.maps: dict[tuple[Any, ...], Any] = {}
         self._held: dict[tuple[Any, ...], list[Shelved]] = {}
 

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.errors import ConfigError
-from engine.spec.node import Mark, Node
+from engine.spec.node import Chains, Mark, Node
 from engine.spec.pattern import PatternError, compile_glob, glob_matches
 from engine.spec.problem import Problems, nearest
 from engine.vocabulary import OPERATIONS
 
 CHAIN_LIMIT = 5
-#: ids of dialects' nodes, nearest first -> those nodes (held, so that their ids stay their own), merged, and what was found
-Chains = dict[tuple[int, ...], tuple[tuple[Node, ...], Node | None, Problems]]
+#: makes the mappings of a merged tree
+Made = Callable[[Any, Mark, Mark | None], Node]
 
 #: what each finding of this module means, for `llmkit explain` and the key reference
 RULES = {
@@ -49,7 +49,7 @@ class Source(Protocol):
     def chains(self) -> Chains: ...
 
 
-def merge(base: Node | None, patch: Node, problems: Problems | None = None) -> Node:
+def merge(base: Node | None, patch: Node, problems: Problems | None = None, made: Made = Node) -> Node:
     """`patch` laid over `base` (RFC 7396 with `$replace`); neither is changed.
 
     Mapping over mapping merges key by key, null deletes, anything else replaces. A mapping where the base has none is
@@ -60,16 +60,16 @@ def merge(base: Node | None, patch: Node, problems: Problems | None = None) -> N
     if value.__class__ is not dict:
         return patch
     if "$replace" in value:
-        return _replacement(patch, problems)
+        return _replacement(patch, problems, made)
     if base is None or base.value.__class__ is not dict:
-        return _unwrapped(patch, problems)
+        return _unwrapped(patch, problems, made)
     merged = dict(base.value)
     for key, node in value.items():
         if node.value is not None:
-            merged[key] = merge(merged.get(key), node, problems)
+            merged[key] = merge(merged.get(key), node, problems, made)
         elif merged.pop(key, None) is None and problems is not None:
             _deletes_nothing(key, node, base, problems)
-    return Node(merged, patch.mark, patch.key_mark)
+    return made(merged, patch.mark, patch.key_mark)
 
 
 def _deletes_nothing(key: str, node: Node, base: Node, problems: Problems) -> None:
@@ -77,24 +77,24 @@ def _deletes_nothing(key: str, node: Node, base: Node, problems: Problems) -> No
     problems.warn("deletes-nothing", message, node.key_mark, nearest(key, base.value), width=len(key))
 
 
-def _replacement(patch: Node, problems: Problems | None) -> Node:
+def _replacement(patch: Node, problems: Problems | None, made: Made) -> Node:
     if len(patch.value) > 1 and problems is not None:
         other = next(node for key, node in patch.value.items() if key != "$replace")
         problems.error("replace-alone", "`$replace` stands alone in its mapping", other.key_mark)
     inner: Node = patch.value["$replace"]
-    return Node(inner.value, inner.mark, patch.key_mark)
+    return made(inner.value, inner.mark, patch.key_mark)
 
 
-def _unwrapped(patch: Node, problems: Problems | None) -> Node:
+def _unwrapped(patch: Node, problems: Problems | None, made: Made) -> Node:
     """A mapping as written, but for `$replace` inside, which has nothing to replace and stands for its value."""
     found: dict[str, Node] | None = None
     for key, node in patch.value.items():
         if node.value.__class__ is dict:
-            new = _replacement(node, problems) if "$replace" in node.value else _unwrapped(node, problems)
+            new = _replacement(node, problems, made) if "$replace" in node.value else _unwrapped(node, problems, made)
             if new is not node:
                 found = found or dict(patch.value)
                 found[key] = new
-    return patch if found is None else Node(found, patch.mark, patch.key_mark)
+    return patch if found is None else made(found, patch.mark, patch.key_mark)
 
 
 def _chain(
@@ -180,7 +180,7 @@ def _long(node: Node) -> Node:
     return node
 
 
-def _operation_over(base: Node, patch: Node, problems: Problems) -> Node:
+def _operation_over(base: Node, patch: Node, problems: Problems, made: Made = Node) -> Node:
     """An operation of a patch over the one it changes; a bare dialect id replaces it whole."""
     if isinstance(patch.value, str):
         return _long(patch)
@@ -189,16 +189,16 @@ def _operation_over(base: Node, patch: Node, problems: Problems) -> Node:
         message = "a patch cannot change what an operation extends; write `{$replace: {extends: …}}`"
         problems.error("extends-in-patch", message, extends.key_mark, width=len("extends"))
         patch = _without_extends(patch)
-    return merge(base, patch, problems)
+    return merge(base, patch, problems, made)
 
 
-def patched(provider: Node, patches: Sequence[Node], problems: Problems | None = None) -> Node:
+def patched(provider: Node, patches: Sequence[Node], problems: Problems | None = None, made: Made = Node) -> Node:
     """The provider's own keys under model and variant patches. Operations are left to `operation_tree`."""
     tree = provider
     for patch in patches:
         own = {k: v for k, v in patch.items() if k not in _OPERATIONS and k not in _APART}
         if own:
-            tree = merge(tree, Node(own, tree.mark, tree.key_mark), problems)
+            tree = merge(tree, Node(own, tree.mark, tree.key_mark), problems, made)
     return tree
 
 
@@ -275,10 +275,10 @@ def operation_tree(
                 _deletes_nothing(operation, node, provider, problems)
             tree, chain = None, []
         elif tree is None or isinstance(node.value, str) or "$replace" in node.value:
-            whole = _replacement(node, problems) if node.is_map and "$replace" in node.value else node
+            whole = _replacement(node, problems, source.chains.node) if node.is_map and "$replace" in node.value else node
             tree, chain = _over_dialects(source, whole, operation, problems)
         else:
-            tree = _operation_over(tree, node, problems)
+            tree = _operation_over(tree, node, problems, source.chains.node)
     return tree, tuple(name for name, _ in chain)
 
 
@@ -298,19 +298,20 @@ def _over_dialects(source: Source, node: Node, operation: str, problems: Problem
             mark = node.value["extends"].mark
             problems.error("wrong-operation", f"dialect `{name}` is for {speaks.value}, not {operation}", mark, width=len(name))
             return None, []
-    return merge(_merged(source, chain, problems), _headless(node), problems), chain
+    return merge(_merged(source, chain, problems), _headless(node), problems, source.chains.node), chain
 
 
 def _merged(source: Source, chain: list[tuple[str, Node]], problems: Problems) -> Node | None:
     """The dialects of a chain laid over one another: once for a source, so that all who extend them share the same nodes."""
     links = tuple(link for _, link in chain)
-    found = source.chains.get(tuple(map(id, links)))
+    merged = source.chains.merged
+    found = merged.get(tuple(map(id, links)))
     if found is None:
         told = Problems()
         tree: Node | None = None
         for link in reversed(links):
             tree = merge(tree, _headless(link), told)
-        found = source.chains[tuple(map(id, links))] = (links, tree, told)
+        found = merged[tuple(map(id, links))] = (links, tree, told)
     problems.extend(replace(problem) for problem in found[2])
     return found[1]
 

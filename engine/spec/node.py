@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from engine.spec.problem import Problems
 
 
 class Mark(NamedTuple):
@@ -62,6 +65,33 @@ class Node:
 
     def __repr__(self) -> str:
         return f"Node({self.plain()!r}, {self.mark})"
+
+
+class Nodes:
+    """Makes nodes of what is there already; the same entries at the same place are one node, however often it is made."""
+
+    __slots__ = ("_made",)
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[Any, ...], Node] = {}
+
+    def __call__(self, value: Any, mark: Mark, key_mark: Mark | None = None) -> Node:
+        # what is made holds what it is made of, so that their ids stay their own
+        inside = (*value, *map(id, value.values())) if value.__class__ is dict else (id(value),)
+        key = (mark, key_mark, *inside)
+        found = self._made.get(key)
+        if found is None:
+            found = self._made.setdefault(key, Node(value, mark, key_mark))
+        return found
+
+
+class Chains:
+    """What one source has laid over one another: the same patch over the same base is the same node for all."""
+
+    def __init__(self) -> None:
+        self.node = Nodes()
+        #: ids of dialects' nodes, nearest first -> those nodes (held, so that their ids stay their own), merged, what was found
+        self.merged: dict[tuple[int, ...], tuple[tuple[Node, ...], Node | None, Problems]] = {}
 
 
 def node_of(value: Any, mark: Mark = NOWHERE) -> Node:

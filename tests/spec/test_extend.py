@@ -23,7 +23,7 @@ from engine.spec.extend import (
     whole_tree,
 )
 from engine.spec.load import load
-from engine.spec.node import Mark, Node, node_of
+from engine.spec.node import Chains, Mark, Node, node_of
 from engine.spec.pattern import PatternError, compile_pattern, glob_matches
 from engine.spec.problem import Problems
 from tests.samples import sampled
@@ -34,7 +34,7 @@ class Files:
 
     def __init__(self, dialects: dict[str, str], providers: dict[str, str]) -> None:
         self.trees = {"dialects": {}, "providers": {}}
-        self.chains = {}
+        self.chains = Chains()
         for kind, texts in (("dialects", dialects), ("providers", providers)):
             for id, text in texts.items():
                 problems = Problems()

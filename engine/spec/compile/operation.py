@@ -200,7 +200,8 @@ class _Operation:
             shared = self.root.get(key)
             if shared is not None and shared.value:
                 own = tree.get(key)
-                tree = Node({**tree.value, key: merge(shared, own) if own is not None else shared}, tree.mark, tree.key_mark)
+                laid = merge(shared, own, None, self.shelf.node) if own else shared
+                tree = Node({**tree.value, key: laid}, tree.mark, tree.key_mark)
         return tree
 
     def _errors(self) -> Node:
