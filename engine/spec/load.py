@@ -7,6 +7,7 @@ enforced while reading, and scalars get the meaning this language gives them, no
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -19,6 +20,7 @@ SPEC_LIMIT = 256 * 1024  # bytes of a provider or dialect file
 DATA_LIMIT = 1024 * 1024  # bytes of an examples or model facts file
 NODE_LIMIT = 20_000
 DEPTH_LIMIT = 32
+SAFE_DEPTH = 10_000  # half of what a parser that builds a tree by recursion survives
 FINDINGS_LIMIT = 100  # a file with more is garbage; reading on would only cost time
 
 #: what each finding of the loader means, for `llmkit explain` and the key reference
@@ -40,6 +42,7 @@ RULES = {
     "bad-number": "Numbers are finite and integers fit 64 bits; quote longer ones.",
 }
 
+_new: Any = tuple.__new__  # half of the time of a named tuple's own
 _PARSER: Any = yaml.cyaml.CParser if yaml.__with_libyaml__ else yaml.SafeLoader  # type: ignore[attr-defined]  # ten times faster
 _NULLS = frozenset(("", "~", "null"))
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
@@ -55,8 +58,31 @@ _AMBIGUOUS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"Null|NULL"), "null"),
     (re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"), "not a finite number"),
 )
+_WORD_LIMIT = 64  # characters of a scalar whose meaning is worth keeping
 #: characters a scalar must begin with to be anything but text
 _SUSPECT = frozenset("0123456789-+.tfnTFN~")
+
+
+@lru_cache(maxsize=1 << 12)
+def _meaning(text: str) -> tuple[Any, tuple[str, str, str | None] | None]:
+    """What an unquoted scalar means, and what is wrong with it: a rule, a message, a suggestion. Most words come again."""
+    if text in _NULLS:
+        return None, None
+    if text == "true" or text == "false":
+        return text == "true", None
+    if _INT.fullmatch(text):
+        number = int(text) if len(text) <= 20 else 1 << 64
+        if -(1 << 63) <= number < 1 << 63:
+            return number, None
+        return text, ("bad-number", f"`{text[:40]}` does not fit 64 bits; quote it", None)
+    for pattern, reading in _AMBIGUOUS:
+        if pattern.fullmatch(text):
+            message = f"unquoted, `{text}` is {reading} to some readers and text to others; quote it"
+            return text, ("ambiguous-scalar", message, f'"{text}"')
+    if _FLOAT.fullmatch(text):
+        value = float(text) if len(text) <= 400 else float("inf")
+        return (value, None) if value - value == 0 else (text, ("bad-number", f"`{text[:40]}` is not a finite number", None))
+    return text, None
 
 
 def load(text: str | bytes, file: str, problems: Problems, *, limit: int = SPEC_LIMIT) -> Node | None:
@@ -68,13 +94,30 @@ def load(text: str | bytes, file: str, problems: Problems, *, limit: int = SPEC_
     source = _decode(text, file, problems, limit)
     if source is None:
         return None
-    offset = too_deep(source, DEPTH_LIMIT)
-    if offset is not None:
-        before = source[:offset]
-        mark = Mark(file, before.count("\n") + 1, offset - before.rfind("\n"))
-        problems.error("too-deep", f"nested deeper than {DEPTH_LIMIT} levels", mark)
+    if not _harmless(source) and _refused(source, file, problems):
         return None
-    return _Reader(source, file, problems).read()
+    found = Problems()
+    node = _Reader(source, file, found).read()
+    if found and _refused(source, file, problems):  # depth is told first, and alone: what else is wrong may come of it
+        return None
+    problems.extend(found)
+    return node
+
+
+def _harmless(source: str) -> bool:
+    """Whether a text is far from as deep as a parser can bear: a collection begins with a line or one of four characters."""
+    return sum(map(source.count, "\n[{-?")) < SAFE_DEPTH
+
+
+def _refused(source: str, file: str, problems: Problems) -> bool:
+    """Whether a text is too deep, which is reported."""
+    offset = too_deep(source, DEPTH_LIMIT)
+    if offset is None:
+        return False
+    before = source[:offset]
+    mark = Mark(file, before.count("\n") + 1, offset - before.rfind("\n"))
+    problems.error("too-deep", f"nested deeper than {DEPTH_LIMIT} levels", mark)
+    return True
 
 
 def _decode(text: str | bytes, file: str, problems: Problems, limit: int) -> str | None:
@@ -190,8 +233,13 @@ class _Reader:
         mark = event.start_mark
         return Mark(self.file, mark.line + 1, mark.column + 1)
 
-    def _check(self, event: Any, mark: Mark) -> None:
+    def _counted(self, event: Any) -> Mark:
+        """The place of a key or value, which is counted."""
+        start = event.start_mark
+        mark: Mark = _new(Mark, (self.file, start.line + 1, start.column + 1))
         self.count += 1
+        if self.count <= NODE_LIMIT and event.anchor is None and event.tag is None:
+            return mark
         if self.count > NODE_LIMIT:
             self.problems.error("too-many-nodes", f"more than {NODE_LIMIT:,} keys and values", mark)
             raise _Stop
@@ -200,10 +248,10 @@ class _Reader:
             self.problems.error("no-anchors", f"anchors are refused: `{name}`", mark, width=len(name))
         if event.tag is not None:
             self.problems.error("no-tags", f"tags are refused: `{event.tag}`", mark)
+        return mark
 
     def _open(self, event: Any, value: Any) -> None:
-        mark = self._mark(event)
-        self._check(event, mark)
+        mark = self._counted(event)
         if self.skip:
             self.skip += 1
         elif self.stack and self.stack[-1].node.value.__class__ is dict and self.stack[-1].key is None:
@@ -221,8 +269,7 @@ class _Reader:
             raise _Stop
 
     def _scalar(self, event: Any) -> None:
-        mark = self._mark(event)
-        self._check(event, mark)
+        mark = self._counted(event)
         if self.skip:
             return
         text = event.value
@@ -234,36 +281,15 @@ class _Reader:
             top.key, top.key_mark = text, mark
             return
         if plain and (not text or text[0] in _SUSPECT):
-            self._put(Node(self._value(text, mark), mark))
+            value, wrong = (_meaning if len(text) <= _WORD_LIMIT else _meaning.__wrapped__)(text)
+            if wrong is not None:
+                self.problems.error(*wrong[:2], mark, wrong[2], width=len(text))
+            self._put(Node(value, mark))
         else:
             if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
                 self.problems.error("not-utf8", "half of a surrogate pair", mark)
                 text = text.encode(errors="replace").decode()
             self._put(Node(text, mark))
-
-    def _value(self, text: str, mark: Mark) -> Any:
-        """What an unquoted scalar means."""
-        if text in _NULLS:
-            return None
-        if text == "true" or text == "false":
-            return text == "true"
-        if _INT.fullmatch(text):
-            number = int(text) if len(text) <= 20 else 1 << 64
-            if -(1 << 63) <= number < 1 << 63:
-                return number
-            self.problems.error("bad-number", f"`{text[:40]}` does not fit 64 bits; quote it", mark, width=len(text))
-            return text
-        for pattern, reading in _AMBIGUOUS:
-            if pattern.fullmatch(text):
-                message = f"unquoted, `{text}` is {reading} to some readers and text to others; quote it"
-                self.problems.error("ambiguous-scalar", message, mark, f'"{text}"', width=len(text))
-                return text
-        if _FLOAT.fullmatch(text):
-            value = float(text) if len(text) <= 400 else float("inf")
-            if value - value == 0:
-                return value
-            self.problems.error("bad-number", f"`{text[:40]}` is not a finite number", mark, width=len(text))
-        return text
 
     def _put(self, node: Node) -> None:
         if not self.stack:
