@@ -11,6 +11,7 @@ import pytest
 
 from engine.call.reader import Reader
 from engine.catalog import Catalog
+from engine.errors import Error
 from engine.laws import answers
 from engine.laws.words import one, words
 from engine.serve.encoder import Encoder
@@ -143,3 +144,15 @@ def test_a_map_that_reads_meaning_in_a_text_is_asked_about_every_text(case: str,
         events = [e.to_dict() for t in (*"abcdef", text) for e in reader.feed(f"data: {json.dumps({'d': t})}\n\n".encode())]
         told.append(events)
     assert told[0] == told[1] and told[0][-1].get("text") in (None, *(["#no"] if case == "how it begins" else []))
+
+
+def test_what_tells_an_error_is_asked_about_every_text(tmp_path: Path) -> None:
+    spec = END % "text: d" + "errors: {ok: \"d != 'quota is used up'\", message: d}\n"
+    (tmp_path / "x.yaml").write_text(spec, "utf-8")
+    reader = Reader(Catalog([tmp_path]).operation("x/m", "chat", environ={}).plan, {"content-type": "text/event-stream"})
+    for text in "abcdefghij":
+        reader.feed(f"data: {json.dumps({'d': text})}\n\n".encode())
+    events = reader.feed(b'data: {"d": "quota is used up"}\n\n')
+    assert events[-1].kind == "error"
+    with pytest.raises(Error, match="quota is used up"):
+        reader.close()
