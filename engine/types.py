@@ -19,6 +19,8 @@ def plain(value: Any) -> Any:
     if hasattr(value, "to_dict"):
         return value.to_dict()
     if isinstance(value, dict):
+        if value.get("via") == "data" and "bytes" in value:  # a file of a request is told by its name and size
+            value = {k: v for k, v in value.items() if k not in ("bytes", "data")}
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]

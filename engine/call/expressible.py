@@ -36,10 +36,10 @@ def drop_unsupported(plan: OperationPlan, context: dict[str, Any], report: Repor
     for name in unlisted if not unlisted.isdisjoint(context) else ():
         if context.get(name) is None:
             continue
-        if name in context.get("$views", ()):  # it only repeats what was given otherwise
-            del context[name]
-        elif name in plan.reads or (name == "reasoning_effort" and "reasoning" in plan.reads):  # one value under two names
+        if name in plan.reads or (name == "reasoning_effort" and "reasoning" in plan.reads):  # one value under two names
             report.parameters[name] = {"fate": "template", "value": context[name]}
+        elif name in context.get("$views", ()):  # it only repeats what was given otherwise
+            del context[name]
         else:
             _drop(plan, context, report, policy, name)
     for name in unread:

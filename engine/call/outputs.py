@@ -96,8 +96,8 @@ def output_fields(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def named_as_asked(outputs: list[Event], context: Mapping[str, Any] | None) -> None:
-    """A voice whose id the answer does not repeat is the one that was asked for."""
-    asked = (context or {}).get("id")
+    """A voice whose id the answer does not repeat is the one that was asked for, by its id or else by its name."""
+    asked = (context or {}).get("id") or (context or {}).get("name")
     for event in outputs:
         if event.kind == "voice" and asked is not None:
             event.fields.setdefault("id", asked)

@@ -19,6 +19,7 @@ from engine.errors import Error, NotFoundError
 from engine.examples.cases import cases
 from engine.examples.given import given_operation
 from engine.examples.run import content_type, stream_bytes
+from engine.serve.beforehand import answers, written
 from engine.serve.likeness import Likeness, Look, look
 from engine.serve.staged import Question, Route, Staged, route_of, stage
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from engine.catalog import Catalog
     from engine.operation import Operation
 
+_NAMES = ("id", "voice")  # fields of a request that may stand in its path
 _FORM_STREAM = b'name="stream"\r\n\r\ntrue\r\n'
 PIECE = 512  # bytes of a stream per write: frames arrive cut, as they do on a real network
 
@@ -77,6 +79,7 @@ class Simulator:
         jobs = sorted((a for a in known if a.job is not None), key=lambda a: -a.turn)
         asked = [(a.job, q) for a in jobs if a.job is not None and (q := a.job.asked(method, path, query)) is not None]
         fitting = [a for a in known if a.route.fits(method, path, query)]
+        fitting = fitting or [a for a in known if a.route.leads(method, path)]
         document = _document(body)
         if asked and not (fitting and _nearer(document, fitting, asked[0][1])):
             job, question = asked[0]
@@ -88,7 +91,7 @@ class Simulator:
         able = [a for a in fitting if a.calls <= seen.words] or fitting
         same = [a for a in able if a.streamed == streamed] or able
         likeness = Likeness(a.look for a in same)
-        return self._reply(max(same, key=lambda a: likeness.between(a.look, seen)), base)
+        return self._reply(max(same, key=lambda a: (likeness.between(a.look, seen), len(a.route.query & query))), base)
 
     def _reply(self, answer: _Answer, base: str) -> Reply:
         example = answer.example
@@ -126,7 +129,7 @@ class Simulator:
             target = f"{provider}:{variant}/{self.model}" if variant else f"{provider}/{self.model}"
             try:
                 operation = given_operation(self.catalog, target, case.operation, example.get("given") or {})
-                sent = operation.render(**request)
+                sent, context = written(operation, request)
             except Error:
                 continue  # the provider's patches refuse this example; another one answers
             job = None
@@ -134,8 +137,12 @@ class Simulator:
                 job = stage(operation, sent, example["replies"], self.model) if operation.plan.job is not None else None
                 if job is None:
                     continue
-            route = route_of(sent, operation.base_url, self.model)
+            names = [value for name in _NAMES if isinstance(value := request.get(name), str)]
+            route = route_of(sent, operation.base_url, self.model, names)
             yield _Answer(operation, example, route, look(_document(sent.body)), _calls(example), streamed, job)
+            for first, reply in answers(operation, context, self.catalog.tree(provider, None, variant).get(case.operation)):
+                route = route_of(first, operation.base_url, self.model)
+                yield _Answer(operation, {"reply": reply}, route, look(_document(first.body)), frozenset(), False)
 
 
 def _whole(reply: Mapping[str, Any]) -> Reply:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -39,13 +39,20 @@ class Route:
     query: Query
 
     def fits(self, method: str, path: str, query: Query) -> bool:
-        return self.method == method and self.query <= query and self.path.fullmatch(path) is not None
+        return self.query <= query and self.leads(method, path)
+
+    def leads(self, method: str, path: str) -> bool:
+        """Whether the address is this one, whatever else is asked."""
+        return self.method == method and self.path.fullmatch(path) is not None
 
 
-def route_of(request: HttpRequest, base_url: str, model: str) -> Route:
-    """The route of a request that was written for the base URL, whatever model stands in place of `model`."""
+def route_of(request: HttpRequest, base_url: str, model: str, names: Iterable[str] = ()) -> Route:
+    """The route of a request that was written for the base URL, whatever model stands in place of `model`; `names` are parts of
+    the path in whose place any other may stand."""
     path = _below(request.url, base_url)
     pattern = re.escape(path).replace(re.escape(quote(model, safe="")), "[^/]+(?:/[^/]+)*?")
+    for name in names:
+        pattern = re.sub(f"/{re.escape(re.escape(quote(name, safe='')))}(?=/|$)", "/[^/]+", pattern)
     pairs = parse_qsl(urlsplit(request.url).query)
     return Route(request.method, re.compile(pattern), frozenset(pair for pair in pairs if model not in pair[1]))
 
