@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncJob", "Job", "begin"]
 
 #: what a record keeps of the job itself
-_KEPT = ("key", "id", "submit", "last", "state", "progress")
+_KEPT = ("key", "id", "submit", "last", "state", "progress", "names")
 _PLAIN = (str, int, float, bool)
 _SHORT = 2048  # characters of a text that a record keeps of a part: its address, not its content
 
@@ -38,7 +38,13 @@ def begin(call: Call, operation: str, model: str) -> dict[str, Any]:
     context = call.context or {}
     reads = call.operation.plan.reads
     request = {k: kept for k, v in context.items() if k in reads and k[:1] != "$" and (kept := _small(v)) is not None}
-    return {"operation": operation, "model": model, "request": request, **dict.fromkeys(_KEPT)}
+    return {"operation": operation, "model": model, "request": request, **dict.fromkeys(_KEPT), "names": named(context)}
+
+
+def named(context: Mapping[str, Any]) -> dict[str, str] | None:
+    """The ids that a call has made for itself so far; they stay the same through its job."""
+    names = context.get("$uuid")
+    return dict(names.made) or None if names is not None else None
 
 
 def _small(value: Any) -> Any:
@@ -105,6 +111,7 @@ def resuming(client: Caller, record: Mapping[str, Any] | str, timeout: float | N
 
 def _resuming(client: Caller, record: Mapping[str, Any] | str, timeout: float | None) -> tuple[JobCall, dict[str, Any]]:
     from engine.call.flow import Call
+    from engine.operation import Names
     from engine.reliability.attempts import Attempts
     from engine.reliability.deadline import Deadline
     from engine.types import Report
@@ -127,7 +134,7 @@ def _resuming(client: Caller, record: Mapping[str, Any] | str, timeout: float | 
         **bound._constant,
         "$report": report,
         "$now": clock.time(),
-        "$uuid": bound.uuid,
+        "$uuid": Names(bound.uuid, kept["names"]),
     }
     limits = target.limits if timeout is None else target.limits.with_({"deadline": timeout})
     run = Attempts(target.name, limits, Deadline(clock, limits.deadline), clock, target.bucket, target.provider.ring)

@@ -39,21 +39,21 @@ def _random_id(name: str | None = None) -> str:
     return str(uuid4())
 
 
-class _Names:
+class Names:
     """Ids of one call: a name has the same one in every request of it (SPEC_LANGUAGE 3.3)."""
 
-    __slots__ = ("_made", "_make")
+    __slots__ = ("_make", "made")
 
-    def __init__(self, make: Callable[..., str]) -> None:
+    def __init__(self, make: Callable[..., str], made: Mapping[str, str] | None = None) -> None:
         self._make = make
-        self._made: dict[str, str] = {}
+        self.made = dict(made or {})
 
     def __call__(self, name: str | None = None) -> str:
         if name is None:
             return self._make()
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
+        if name not in self.made:
+            self.made[name] = self._make(name)
+        return self.made[name]
 
 
 class Operation:
@@ -150,7 +150,7 @@ class Operation:
         context.setdefault("model", self.model)
         context["$report"] = report
         context["$now"] = now
-        context["$uuid"] = _Names(self.uuid)
+        context["$uuid"] = Names(self.uuid)
         policy = unsupported or self.unsupported
         context["$unsupported"] = policy
         if not around:

@@ -137,6 +137,7 @@ class Job(_Frozen):
     state: Query | None = None
     done: frozenset[str] = frozenset()  # native states; what stands in neither set still runs
     failed: frozenset[str] = frozenset()
+    exists: frozenset[str] = frozenset()  # codes of the error that says: this submission was heard before
     error: Query | None = None
     progress: Query | None = None  # 0..1 or 0..100
     result: tuple[Call, ...] = ()

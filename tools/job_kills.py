@@ -6,7 +6,9 @@
 A provider in a process of its own counts the jobs it makes; it answers after a random while. For each job a process is forked that
 submits it with a client that keeps records, and is killed with SIGKILL somewhere before, in or after the submission. Processes
 that come after it read the store and take up what they find, and are killed too. Once with a provider that knows an
-idempotency key, and once with one that does not. Exit code 0 only if every count is right.
+idempotency key, once with one that does not, and once with each wire of the catalog whose key stands in the request itself: a
+task that Runware was told of before is refused, and so is the name of a job of Amazon Transcribe. Exit code 0 only if every
+count is right.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -46,6 +49,20 @@ SPEC = {
         "video": {**JOB, "replay": "keyed", "idempotency_key": "Idempotency-Key"},
     },
     "plain": {"name": "Plain", "base_url": {"env": "KILLS_URL"}, "video": JOB},
+    # as the catalog has them, but for the pauses between two questions
+    "quick-runware": {"name": "Runware", "extends": "runware", "video": {"job": {"every": 0.01}}},
+    "quick-transcribe": {"name": "Transcribe", "extends": "aws-transcribe", "transcription": {"job": {"every": 0.01}}},
+}
+#: provider -> what it is asked for, about which film, and its settings beside the address
+ASKED: dict[str, tuple[str, Callable[[str], dict[str, Any]], dict[str, str]]] = {
+    "keyed": ("video", lambda film: {"prompt": film}, {}),
+    "plain": ("video", lambda film: {"prompt": film}, {}),
+    "quick-runware": ("video", lambda film: {"prompt": film}, {"api_key": "k"}),
+    "quick-transcribe": (
+        "transcription",
+        lambda film: {"audio": f"s3://films/{film}"},
+        {"access_key": "AKID", "secret_key": "s" * 40},
+    ),
 }
 THOUGHT = 0.004  # seconds at most before and after the provider makes a job
 
@@ -61,27 +78,55 @@ class Provider(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        time.sleep(self.chance.uniform(0, THOUGHT))
-        key = self.headers.get("Idempotency-Key")
-        with self.lock:
-            name = self.keys.get(key) if key else None
-            if name is None:
-                name = f"job-{len(self.made) + 1}"
-                self.made[name] = body["prompt"]
-                if key:
-                    self.keys[key] = name
-        time.sleep(self.chance.uniform(0, THOUGHT))
+        if isinstance(body, list):
+            return self.task(body[0])
+        if "x-amz-target" in self.headers:
+            return self.transcription(self.headers["x-amz-target"].partition(".")[2], body)
+        name, _ = self.job(self.headers.get("Idempotency-Key"), body["prompt"])
         self.give({"id": name, "state": "queued"})
+
+    def job(self, key: str | None, film: str, name: str | None = None) -> tuple[str, bool]:
+        """The job of a key, whether it is new; it is made somewhere in the time this takes."""
+        time.sleep(self.chance.uniform(0, THOUGHT))
+        with self.lock:
+            known = self.keys.get(key) if key else None
+            found = known or name or f"job-{len(self.made) + 1}"
+            if known is None:
+                self.made[found] = film
+                if key:
+                    self.keys[key] = found
+        time.sleep(self.chance.uniform(0, THOUGHT))
+        return found, known is None
+
+    def task(self, task: dict[str, Any]) -> None:
+        told = {"taskType": "videoInference", "taskUUID": task["taskUUID"]}
+        if task["taskType"] == "getResponse":
+            return self.give({"data": [{**told, "status": "success", "videoURL": "https://kills.test/v.mp4", "cost": 0.1}]})
+        if self.job(task["taskUUID"], task["positivePrompt"], task["taskUUID"])[1]:
+            return self.give({"data": [told]})
+        self.give({"data": [], "errors": [{"code": "conflictTaskUUID", "message": "in use", "taskUUID": task["taskUUID"]}]}, 400)
+
+    def transcription(self, action: str, body: dict[str, Any]) -> None:
+        name = body["TranscriptionJobName"]
+        told: dict[str, Any] = {"TranscriptionJobName": name, "TranscriptionJobStatus": "IN_PROGRESS"}
+        if action == "GetTranscriptionJob":
+            where = {"TranscriptFileUri": f"http://{self.headers['Host']}/transcript"}
+            told.update(TranscriptionJobStatus="COMPLETED", Transcript=where)
+        elif not self.job(name, body["Media"]["MediaFileUri"].rpartition("/")[2], name)[1]:
+            return self.give({"__type": "ConflictException", "Message": "The requested job name already exists."}, 400)
+        self.give({"TranscriptionJob": told})
 
     def do_GET(self) -> None:
         if self.path == "/made":
             return self.give(self.made)
+        if self.path == "/transcript":
+            return self.give({"results": {"transcripts": [{"transcript": "The end."}]}})
         return self.give({"id": self.path.rpartition("/")[2], "state": "done", "url": "https://kills.test/v.mp4"})
 
-    def give(self, document: Any) -> None:
+    def give(self, document: Any, status: int = 200) -> None:
         data = json.dumps(document).encode()
         try:
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
@@ -117,15 +162,22 @@ CATALOG = Catalog([SPEC])  # compiled before anything is forked
 
 
 def client(name: str, url: str, store: Path) -> Client:
-    return Client(catalog=CATALOG, providers={name: {"base_url": url}}, jobs=store, timeout=20)
+    return Client(catalog=CATALOG, providers={name: {"base_url": url, **ASKED[name][2]}}, jobs=store, timeout=20)
 
 
-def submit(name: str, url: str, store: Path, ready: int, prompt: str) -> None:
-    """What an application does that wants one film for each prompt: it asks its records first."""
+def film_of(row: dict[str, Any]) -> str:
+    """The film a record is about."""
+    request = row["record"]["request"]
+    return str(request["prompt"] if "prompt" in request else request["audio"]["url"].rpartition("/")[2])
+
+
+def submit(name: str, url: str, store: Path, ready: int, film: str) -> None:
+    """What an application does that wants each film once: it asks its records first."""
+    operation, fields, _ = ASKED[name]
     with client(name, url, store) as made:
         os.write(ready, b".")
-        if not any(row["record"]["request"]["prompt"] == prompt for row in made.jobs.list()):
-            made.video.submit(f"{name}/m", prompt)
+        if not any(film_of(row) == film for row in made.jobs.list()):
+            getattr(made, operation).submit(f"{name}/m", **fields(film))
 
 
 def recover(name: str, url: str, store: Path, ready: int) -> None:
@@ -171,41 +223,41 @@ def trial(name: str, kills: int, seed: int, told: Any = print) -> bool:
         with tempfile.TemporaryDirectory() as folder:
             store, killed, count = Path(folder) / "jobs.sqlite", 0, 0
             with client(name, url, store) as made:  # what a process loads when it first submits is loaded here
-                made.video(f"{name}/m", "film 0")
+                getattr(made, ASKED[name][0])(f"{name}/m", **ASKED[name][1]("film-0"))
             times = []
             for count in range(1, 6):
                 began = time.monotonic()
-                ended(None, submit, name, url, store, f"film {count}")
+                ended(None, submit, name, url, store, f"film-{count}")
                 times.append(time.monotonic() - began)
             reach = 1.3 * sorted(times)[2]  # the kill falls anywhere in a submission, or shortly after it
             while killed < kills:
                 count += 1
-                code = ended(chance.uniform(0, reach), submit, name, url, store, f"film {count}")
+                code = ended(chance.uniform(0, reach), submit, name, url, store, f"film-{count}")
                 killed += code == -signal.SIGKILL
                 if code > 0:
-                    wrong.append(f"film {count}: the submission failed")
-                phases[_phase(name, url, store, f"film {count}")] += 1
+                    wrong.append(f"film-{count}: the submission failed")
+                phases[_phase(name, url, store, f"film-{count}")] += 1
                 if chance.random() < 0.3 and killed < kills:  # the next one is killed while it takes things up
                     code = ended(chance.uniform(0, reach), recover, name, url, store)
                     killed += code == -signal.SIGKILL
                     if code > 0:
-                        wrong.append(f"after film {count}: the recovery failed")
+                        wrong.append(f"after film-{count}: the recovery failed")
             if ended(None, recover, name, url, store) != 0:
                 wrong.append("the last recovery failed")
             accepted = _made(url)
             rows = JobStore(store).list()
             known = {row["id"]: row for row in rows if row["id"]}
-            ambiguous = {row["record"]["request"]["prompt"] for row in rows if row["status"] == "ambiguous"}
-            lost = [p for id, p in accepted.items() if id not in known and p not in ambiguous]
-            twice = [prompt for prompt, times in Counter(accepted.values()).items() if times > 1]
+            ambiguous = {film_of(row) for row in rows if row["status"] == "ambiguous"}
+            lost = [film for id, film in accepted.items() if id not in known and film not in ambiguous]
+            twice = [film for film, times in Counter(accepted.values()).items() if times > 1]
             open_ = [row["key"] for row in rows if row["status"] not in ("done", "ambiguous")]
             invented = [row["key"] for row in rows if row["id"] and row["id"] not in accepted]
-            if name == "keyed" and ambiguous:
+            if name != "plain" and ambiguous:
                 wrong.append(f"{len(ambiguous)} ambiguous, though the provider knows a key")
             wrong += [f"{len(found)} {what}" for what, found in
                       (("lost", lost), ("submitted twice", twice), ("still open", open_), ("with an id nobody gave", invented)) if found]  # fmt: skip
             told(
-                f"{name:6} {killed} kills, {count} jobs wanted, {len(accepted)} made: {len(lost)} lost, {len(twice)} twice, "
+                f"{name:16} {killed} kills, {count} jobs wanted, {len(accepted)} made: {len(lost)} lost, {len(twice)} twice, "
                 f"{len(ambiguous)} ambiguous; killed {', '.join(f'{what} {n}' for what, n in phases.most_common())}"
             )
             for line in wrong:
@@ -224,10 +276,10 @@ def _made(url: str) -> dict[str, str]:
         return found
 
 
-def _phase(name: str, url: str, store: Path, prompt: str) -> str:
+def _phase(name: str, url: str, store: Path, film: str) -> str:
     """How far a submission had come when its process ended."""
-    accepted = prompt in _made(url).values()
-    row = next((r for r in JobStore(store).list() if r["record"]["request"]["prompt"] == prompt), None)
+    accepted = film in _made(url).values()
+    row = next((r for r in JobStore(store).list() if film_of(r) == film), None)
     if row is None:
         return "before the claim" if not accepted else "UNCLAIMED"
     if row["id"]:
@@ -240,7 +292,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    results = [trial(name, arguments.kills, arguments.seed) for name in ("keyed", "plain")]
+    results = [trial(name, arguments.kills, arguments.seed) for name in ASKED]
     return 0 if all(results) else 1
 
 

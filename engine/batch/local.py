@@ -68,7 +68,10 @@ def left_behind(client: Any) -> Callable[[Run, Row], Row]:
 def _once(client: Any, row: Row) -> bool:
     """Whether a row may not be asked twice."""
     try:
-        return row.model not in client._routes and _plan(client, row).replay == "unsafe"
+        if row.model in client._routes:
+            return False
+        plan = _plan(client, row)  # a key within the request is another one in the next run
+        return plan.replay == "unsafe" or (plan.replay == "keyed" and plan.idempotency_key is None)
     except Error:
         return False  # nothing can be sent
 

@@ -145,8 +145,7 @@ class Remote:
     def _handed(self, run: Run, part: _Part, requests: list[dict[str, Any]]) -> Flow:
         """Submit one part. Until the request of the submission itself goes out, nothing has happened."""
         from engine.call.flow import exchanged
-        from engine.call.job import course
-        from engine.call.read import read_value
+        from engine.call.job import course, heard
         from engine.jobs import begin, followed
 
         call = self._client._prepare("batch", self._model, {"requests": requests}, False)
@@ -160,7 +159,7 @@ class Remote:
             return signed
 
         def read(answer: Any) -> Any:
-            return read_value(plan.call, plan, answer.status, answer.headers, answer.body, call.operation.clock())[1]
+            return heard(plan, None, answer.status, answer.headers, answer.body, call.operation.clock())
 
         try:
             document, _ = yield from exchanged(job, plan.call.timeout, read, ready)

@@ -6,7 +6,7 @@ same way. `finished` is the client's walk: every exchange has the attempts, limi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from engine.call.accumulate import Accumulator
@@ -17,14 +17,14 @@ from engine.call.request import build, with_query
 from engine.call.step import Answer, Flow, Wait
 from engine.errors import DeadlineError, Error, ProtocolError
 from engine.plan import Call as CallPlan
-from engine.plan import Job
+from engine.plan import Job, OperationPlan
 from engine.reliability.attempts import Attempts
 from engine.types import HttpRequest, Response
 
 if TYPE_CHECKING:
     from engine.operation import Operation
 
-__all__ = ["Ask", "JobCall", "Keeper", "Pause", "answer", "ask", "begun", "course", "finished", "known", "look"]
+__all__ = ["Ask", "JobCall", "Keeper", "Pause", "answer", "ask", "begun", "course", "finished", "heard", "known", "look"]
 
 GROWTH = 1.5  # of the pause between two questions
 JITTER = 0.2  # of a pause: many jobs of one second do not ask in one second
@@ -127,6 +127,20 @@ def _following(operation: Operation, document: Any, page: dict[str, Any]) -> dic
     """The parameters of the next page of a result, or None after the last."""
     found = {name: value for name, query in operation.plan.pages.items() if (value := query(document)) is not None and value != ""}
     return found if found and found != page else None
+
+
+def heard(
+    plan: OperationPlan, call: CallPlan | None, status: int, headers: Mapping[str, Any] | None, body: bytes, now: float
+) -> Any:
+    """What an answer says: its document, or the value that a call names. `call` is None for the submission; a second sending of one
+    that was heard before says nothing."""
+    try:
+        value, document = read_value(call or plan.call, plan, status, headers, body, now)
+    except Error as error:
+        if call is not None or plan.job is None or error.code not in plan.job.exists:
+            raise
+        return {}
+    return document if call is None or call.value is None else value
 
 
 def look(operation: Operation, table: Job, job: dict[str, Any]) -> bool:
@@ -255,8 +269,7 @@ def ask(call: JobCall, step: Ask) -> Flow:
     wanted = plan.call if step.call is None else step.call
 
     def read(reply: Answer) -> Any:
-        value, document = read_value(wanted, plan, reply.status, reply.headers, reply.body, operation.clock())
-        return document if wanted.value is None else value
+        return heard(plan, step.call, reply.status, reply.headers, reply.body, operation.clock())
 
     if step.call is None:
         return (yield from exchanged(call, wanted.timeout, read))

@@ -64,8 +64,7 @@ def signed(operation: Operation, request: HttpRequest) -> HttpRequest:
 
 def followed(operation: Operation, request: HttpRequest | None, replies: Sequence[Mapping[str, Any]]) -> Response:
     """The Response of a job whose calls are answered by these replies, in turn. ConfigError if they do not last."""
-    from engine.call.job import Pause, answer, course
-    from engine.call.read import read_value
+    from engine.call.job import Pause, answer, course, heard
     from engine.errors import ConfigError
 
     context = request.context if request is not None and request.context is not None else {}
@@ -88,5 +87,4 @@ def followed(operation: Operation, request: HttpRequest | None, replies: Sequenc
         body = reply.get("body")
         data = body.encode() if isinstance(body, str) else b"" if body is None else json.dumps(body).encode()
         headers = {"content-type": "application/json", **{str(k).lower(): str(v) for k, v in (reply.get("headers") or {}).items()}}
-        call = step.call or operation.plan.call
-        _, document = read_value(call, operation.plan, int(reply.get("status", 200)), headers, data, operation.clock())
+        document = heard(operation.plan, step.call, int(reply.get("status", 200)), headers, data, operation.clock())

@@ -277,7 +277,37 @@ def test_what_is_no_store_is_refused(given: Any) -> None:
         _ = Client(catalog=[SPEC], jobs=given).jobs
 
 
-@pytest.mark.parametrize("name", ["keyed", "plain"])
+def test_a_job_is_followed_under_the_name_it_chose_itself(tmp_path: Path) -> None:
+    """A submission that was heard before is refused by its name, and the job of that name is asked about, by another process too."""
+    asked: list[dict[str, Any]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        task = json.loads(request.content)[0]
+        asked.append(task)
+        if task["taskType"] == "getResponse":
+            return httpx.Response(200, json={"data": [{"status": "success", "videoURL": "https://films.test/v.mp4"}]})
+        if len(asked) == 1:
+            raise httpx.ReadError("cut off")  # the task was heard, its answer was not
+        return httpx.Response(400, json={"errors": [{"code": "conflictTaskUUID", "message": "in use"}]})
+
+    settings = {
+        "providers": {"runware": {"api_key": "k"}},
+        "transport": httpx.MockTransport(handle),
+        "jobs": tmp_path / "jobs.sqlite",
+    }
+    with Client(**settings) as first, pytest.raises(errors.Error):
+        first.video.submit("runware/klingai:5@3", "A wave.", attempts=1)
+    with Client(**settings) as later:
+        (row,) = later.jobs.list()
+        assert row["status"] == "claimed" and row["id"] is None
+        film = later.job(row["key"]).wait()
+        assert film.outputs[0].url == "https://films.test/v.mp4" and later.jobs.list()[0]["status"] == "done"
+    assert len({task["taskUUID"] for task in asked}) == 1 and [t["taskType"] for t in asked] == ["videoInference"] * 2 + [
+        "getResponse"
+    ]
+
+
+@pytest.mark.parametrize("name", ["keyed", "plain", "quick-runware", "quick-transcribe"])
 def test_processes_are_killed_around_the_submission(name: str) -> None:
     """A few of the kills of `make job-kills`."""
     told: list[str] = []

@@ -27,6 +27,9 @@ def job(node: Node, calls: Calls, queries: Queries, templates: Templates) -> Cal
             queries.query("job_id", node.value["id"])
         else:
             templates.template("job_id", node.value["id"], "text")
+    if present(node, "exists") and "uuid(" not in str(node.value["id"].value if present(node, "id") else ""):
+        message = "`exists` is for jobs whose id the request chose: `id` is a template with `uuid(…)` then"
+        calls.problems.error("bad-value", message, node.value["exists"].mark)
     for key in _PATHS:
         if present(node, key):
             names[key] = f"job_{key}"
@@ -45,6 +48,7 @@ def job(node: Node, calls: Calls, queries: Queries, templates: Templates) -> Cal
             path=path,
             done=_words(states, "done"),
             failed=_words(states, "failed"),
+            exists=_words(node, "exists"),
             result=tuple(make(functions) for make in results),
             every=number(node, "every") or 1.0,
             max_every=number(node, "max_every") or 30.0,
