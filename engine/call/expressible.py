@@ -38,7 +38,7 @@ def drop_unsupported(plan: OperationPlan, context: dict[str, Any], report: Repor
             continue
         if name in plan.reads or (name == "reasoning_effort" and "reasoning" in plan.reads):  # one value under two names
             report.parameters[name] = {"fate": "template", "value": context[name]}
-        elif name in context.get("$views", ()):  # it only repeats what was given otherwise
+        elif "$views" in context and _said_otherwise(name, context["$views"], plan.listed | plan.reads):
             del context[name]
         else:
             _drop(plan, context, report, policy, name)
@@ -52,6 +52,11 @@ def drop_unsupported(plan: OperationPlan, context: dict[str, Any], report: Repor
             context.pop(name)
             continue
         _drop(plan, context, report, policy, name)
+
+
+def _said_otherwise(name: str, views: Mapping[str, tuple[str, ...]], taken: frozenset[str]) -> bool:
+    """Whether a field only repeats what was given otherwise, or is taken in its other spelling."""
+    return name in views or any(name in sources and view in taken for view, sources in views.items())
 
 
 @lru_cache(maxsize=256)

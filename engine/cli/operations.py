@@ -24,7 +24,7 @@ def embeddings(arguments: argparse.Namespace) -> int:
         raise ConfigError("no text: give it as an argument, with --lines or on standard input, one a line")
     wanted = {name: getattr(arguments, name) for name in ("dimensions", "input_type", "encoding")}
     fields = {"input": texts, **{name: value for name, value in wanted.items() if value is not None}}
-    answer = _called(arguments, "embeddings", arguments.model, fields)
+    answer = called(arguments, "embeddings", arguments.model, fields)
     if answer is None:
         return 0
     if arguments.json:
@@ -45,7 +45,7 @@ def count_tokens(arguments: argparse.Namespace) -> int:
     fields: dict[str, Any] = {"messages": [*messages, {"role": "user", "content": prompt}]}
     if arguments.tokenizer:
         fields["tokenizer"] = arguments.tokenizer
-    answer = _called(arguments, "count_tokens", arguments.model, fields)
+    answer = called(arguments, "count_tokens", arguments.model, fields)
     if answer is None:
         return 0
     print(dumps(answer.to_dict(), indent=2) if arguments.json else answer.usage.input_tokens)
@@ -59,7 +59,7 @@ def live_models(arguments: argparse.Namespace) -> int:
     if not arguments.provider:
         raise ConfigError("--live asks one provider: name it")
     provider = arguments.provider.partition("/")[0]
-    answer = _called(arguments, "list_models", provider, {})
+    answer = called(arguments, "list_models", provider, {})
     if answer is None:
         return 0
     found = [model for model in answer.models if not arguments.search or arguments.search.lower() in str(model.id).lower()]
@@ -72,7 +72,7 @@ def live_models(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _called(arguments: argparse.Namespace, operation: str, model: str, fields: dict[str, Any]) -> Any:
+def called(arguments: argparse.Namespace, operation: str, model: str, fields: dict[str, Any]) -> Any:
     """The answer, or None if only an explanation was wanted, which is printed."""
     from engine import Client
 

@@ -80,11 +80,43 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--param", action="append", default=[], metavar="NAME=JSON", help="any parameter (repeatable)")
     run.add_argument("--output", metavar="FILE", help="where a sound, picture, film or file goes (default: a free name here)")
+    run.add_argument(
+        "--stream", action="store_true", help="take the answer as it comes: pictures on their way too; --output - plays sound on"
+    )
     run.add_argument("--submit", action="store_true", help="of a job: submit it, print its record and leave")
     run.add_argument("--record", metavar="FILE", help="of a job: write its record here too, once it is submitted")
     run.add_argument("--resume", metavar="FILE|KEY", help="follow the job whose record this file is, or whose key this is")
     run.add_argument("--jobs", metavar="FILE", help="store of the records of jobs (default: LLMKIT_JOBS, or the user's own)")
     _single(run)
+
+    voices = command("voices", "voices.voices", "list the voices that a provider speaks with")
+    voices.add_argument("provider", help="provider, or provider/model where voices belong to a model")
+    voices.add_argument("--search", metavar="TEXT", help="only those whose name or description has this")
+    voices.add_argument("--language", metavar="CODE", help="only those that speak it, as the provider writes it: de, de-DE, …")
+    voices.add_argument("--gender", choices=["female", "male", "neutral"])
+    voices.add_argument("--owned", action="store_true", help="only your own: cloned and designed ones")
+    _single(voices)
+
+    clone = command("clone-voice", "voices.clone_voice", "make a voice from recordings and print its id")
+    clone.add_argument("provider", help="provider, or provider/model where voices belong to a model")
+    clone.add_argument("name", help="what it is called")
+    clone.add_argument("recording", nargs="+", metavar="FILE", help="recordings of the voice; many services take one")
+    clone.add_argument("--consent", metavar="FILE|ID", help="the owner's recorded consent, where the service asks for it")
+    clone.add_argument("--id", metavar="ID", help="the voice's id, where the service lets you choose it")
+    clone.add_argument("--text", metavar="TEXT", help="what is said in the recording")
+    clone.add_argument("--language", metavar="CODE")
+    clone.add_argument("--gender", choices=["female", "male", "neutral"])
+    clone.add_argument("--description", metavar="TEXT")
+    clone.add_argument(
+        "--label", dest="labels", action="append", default=[], metavar="NAME=TEXT", help="accent, age, … (repeatable)"
+    )
+    clone.add_argument("--denoise", action="store_true", help="have noise taken out of the recordings")
+    _single(clone)
+
+    unmake = command("delete-voice", "voices.delete_voice", "delete a voice that was made")
+    unmake.add_argument("provider", help="provider")
+    unmake.add_argument("voice", help="its id")
+    _single(unmake)
 
     jobs = command("jobs", "jobs.jobs", "list the jobs that were submitted, or show, wait for, cancel or forget one")
     jobs.add_argument("action", nargs="?", default="list", choices=["list", "show", "wait", "cancel", "forget"])

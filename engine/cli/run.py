@@ -44,11 +44,15 @@ def run(arguments: argparse.Namespace) -> int:
                 job = client.job(_record(arguments.resume), timeout=arguments.timeout)
                 with Progress() as progress:
                     answer = job.wait(progress=progress, out=arguments.output)
+            elif arguments.stream:
+                from engine.cli.streamed import streamed
+
+                answer = streamed(face, operation, model, {**fields, "timeout": arguments.timeout}, arguments.output)
             elif client.operation(model, operation).plan.job is not None:
                 answer = _followed(arguments, face, model, fields)
             else:
                 answer = face(model, timeout=arguments.timeout, out=arguments.output, **fields)
-    if answer is not None:
+    if answer is not None and arguments.output != "-":
         show(answer, operation, arguments.output, arguments.json)
     return 0
 

@@ -148,15 +148,18 @@ def _moderation(out: dict[str, Any], notes: Notes) -> None:
 
 def _image(out: dict[str, Any], notes: Notes) -> None:
     """`size` as `<width>x<height>` gives both numbers, and they give it."""
-    size, given = out.get("size"), set(out)
+    size = out.get("size")
+    views: dict[str, tuple[str, ...]] = {}  # what is made here -> what it is made of
     if isinstance(size, str):
         width, cross, height = size.lower().partition("x")
         if cross and width.isdecimal() and height.isdecimal() and len(size) < 16:
-            out.setdefault("width", int(width))
-            out.setdefault("height", int(height))
+            for name, number in (("width", width), ("height", height)):
+                if name not in out:
+                    out[name], views[name] = int(number), ("size",)
     elif size is None and isinstance(out.get("width"), int) and isinstance(out.get("height"), int):
-        out["size"] = f"{out['width']}x{out['height']}"
-    out["$views"] = set(out) - given
+        out["size"], views["size"] = f"{out['width']}x{out['height']}", ("width", "height")
+    if views:
+        out["$views"] = views
 
 
 def _image_edit(out: dict[str, Any], notes: Notes) -> None:
