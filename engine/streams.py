@@ -74,6 +74,8 @@ class Stream(_Base):
             if self._start is not None:
                 start, self._start = self._start, None
                 self._call, self._run = start()
+                if self._closed:  # by another thread, meanwhile
+                    self._run.close()
             assert self._run is not None
             events = self._run.advance()
             if events is None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from engine.call.send import Stopped
 from engine.call.step import Flow
 
 __all__ = ["Race", "Relay", "Turn", "Work"]
@@ -113,8 +114,11 @@ class Race:
 
         winner: int | None = None
         failures: dict[int, BaseException] = {}
+        outer = driver.stop
         start(self.first)
         try:
+            if outer is not None:
+                outer.hold(lambda: ended.put((-1, None, Stopped())))
             try:
                 found = ended.get(timeout=self.late)
             except queue.Empty:
@@ -123,6 +127,8 @@ class Race:
                     start(other)
                 found = ended.get()
             while found[2] is not None:
+                if found[0] < 0:
+                    raise found[2]
                 failures[found[0]] = found[2]
                 if len(failures) == len(drivers):
                     raise failures.get(0) or found[2]
@@ -137,6 +143,8 @@ class Race:
                     one.stop()
             while not ended.empty():  # who came in just behind
                 self._free(ended.get()[1])
+            if outer is not None:
+                outer.release()
 
     def _free(self, outcome: Any) -> None:
         """Close the stream of one who was not first."""
@@ -149,6 +157,10 @@ class Race:
         deliveries = driver.stream(flow)
         return deliveries.advance(), deliveries
 
+    def free(self, came: tuple[int, Any]) -> None:
+        """Give up what the race brought, where it ended too late."""
+        self._free(came[1])
+
     async def pause(self, driver: Any) -> tuple[int, Any]:
         async def begun(flow: Flow) -> Any:
             if not self.stream:
@@ -157,6 +169,7 @@ class Race:
             return await deliveries.advance(), deliveries
 
         tasks = [asyncio.ensure_future(begun(self.first))]
+        winner: asyncio.Task[Any] | None = None
         try:
             done, _ = await asyncio.wait(tasks, timeout=self.late)
             if not done:
@@ -165,15 +178,32 @@ class Race:
                     tasks.append(asyncio.ensure_future(begun(other)))
             while True:
                 await asyncio.wait([t for t in tasks if not t.done()] or tasks, return_when=asyncio.FIRST_COMPLETED)
-                for place, task in enumerate(tasks):
-                    if task.done() and task.exception() is None:
-                        return place, task.result()
-                if all(task.done() for task in tasks):
-                    return 0, tasks[0].result()  # raises
+                winner = next(filter(_came, tasks), None)
+                if winner is not None or all(task.done() for task in tasks):
+                    break
         finally:
             for task in tasks:
-                task.cancel()  # without effect on the winner, which is done
-            await asyncio.gather(*tasks, return_exceptions=True)
+                task.cancel()  # without effect on those that are done
+            try:
+                await asyncio.gather(*tasks, return_exceptions=True)
+            except asyncio.CancelledError:
+                winner = None  # nobody waits for it any more
+                raise
+            finally:
+                for task in tasks:
+                    if task is not winner and _came(task):
+                        await self.free_soon((0, task.result()))  # who came in just behind
+        winner = winner or tasks[0]
+        return tasks.index(winner), winner.result()  # raises the first's error where both failed
+
+    async def free_soon(self, came: tuple[int, Any]) -> None:
+        """The same on an event loop."""
+        if self.stream:
+            await came[1][1].close()
+
+
+def _came(task: asyncio.Task[Any]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 class Relay:
@@ -185,7 +215,11 @@ class Relay:
         self.deliveries = deliveries
 
     def block(self, driver: Any) -> Any:
-        return self.deliveries.advance()
+        driver.stop.hold(self.deliveries.close)
+        try:
+            return self.deliveries.advance()
+        finally:
+            driver.stop.release()
 
     async def pause(self, driver: Any) -> Any:
         return await self.deliveries.advance()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -12,10 +13,14 @@ import httpx
 import pytest
 
 import engine
-from engine.call.send.stoppable import Stop, Stopped
+from engine.call.send import Stopped
+from engine.call.send.drive import Driver
+from engine.call.send.stoppable import Stop
+from engine.call.send.threaded import PooledTransport
 from engine.ledger.store import SqliteLedger
 from engine.reliability.health import Health
 from engine.reliability.limiter import Limiter
+from engine.routing.steps import Race
 from engine.testing import Simulator
 from tests.routing.losers import losers
 from tests.routing.targets import A, B, Several
@@ -192,3 +197,77 @@ def test_nothing_is_left_of_many_losers() -> None:
     """`tools/faults.py caches` tries more."""
     seen = losers(24, 8)
     assert seen.answered == 24 and seen.hedged > 12 and not (seen.open or seen.in_flight or seen.reserved)
+
+
+class _Events:
+    """Deliveries of a stream that has begun."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_race_that_is_won_too_late_frees_the_winner() -> None:
+    """A thread closed the stream while its race came to an end: its flow is not told, so nobody else would."""
+    events, freed = _Events(), []
+
+    class Late:
+        def block(self, driver: Any) -> Any:
+            deliveries.close()
+            return 0, ([], events)
+
+        def free(self, came: Any) -> None:
+            freed.append(came)
+            came[1][1].close()
+
+    def flow() -> Any:
+        yield Late()
+        raise AssertionError("nobody waits for this")
+
+    deliveries = Driver(PooledTransport(), lambda seconds: None).stream(flow())
+    assert deliveries.advance() is None and events.closed == 1 and len(freed) == 1
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_on_a_loop_whoever_came_in_just_behind_is_freed_and_so_is_a_winner_nobody_waits_for(cancelled: bool) -> None:
+    made: list[Any] = []
+
+    class Running:
+        def __init__(self, flow: Any) -> None:
+            self.closed = 0
+            made.append(self)
+
+        async def advance(self) -> list[Any]:
+            await begin.wait()
+            if self is not made[0] and cancelled:
+                try:
+                    await asyncio.sleep(10)
+                finally:
+                    running.cancel()  # the caller goes while the loser is being ended
+            return ["event"]
+
+        async def close(self) -> None:
+            self.closed += 1
+
+    class Loop:
+        stream = Running
+
+    async def run() -> None:
+        nonlocal running, begin
+        begin = asyncio.Event()
+        running = asyncio.ensure_future(race())
+        while len(made) < 2:
+            await asyncio.sleep(0.005)
+        begin.set()
+        await asyncio.wait([running])
+
+    async def race() -> Any:
+        return await Race(iter(()), 0.01, lambda: iter(()), True).pause(Loop())  # type: ignore[arg-type, return-value]
+
+    running: Any = None
+    begin: Any = None
+    asyncio.run(run())
+    assert running.cancelled() is cancelled
+    assert [one.closed for one in made] == ([1, 0] if cancelled else [0, 1])

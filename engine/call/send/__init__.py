@@ -18,7 +18,7 @@ from typing import Protocol
 from engine.reliability.deadline import Timer
 from engine.types import Headers, HttpRequest
 
-__all__ = ["AsyncReply", "AsyncTransport", "Headers", "Reply", "Route", "SendFailure", "Timing", "Transport"]
+__all__ = ["AsyncReply", "AsyncTransport", "Headers", "Reply", "Route", "SendFailure", "Stopped", "Timing", "Transport"]
 
 
 class SendFailure(Exception):
@@ -31,6 +31,10 @@ class SendFailure(Exception):
         super().__init__(text)
         self.kind = kind
         self.unsent = unsent
+
+
+class Stopped(Exception):
+    """Nobody waits for this flow any more. Never leaves the engine."""
 
 
 @dataclass(frozen=True, slots=True)

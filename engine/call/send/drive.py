@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from engine.call.send import SendFailure, Transport
+from engine.call.send import SendFailure, Stopped, Transport
 from engine.call.send.body import Body
 from engine.call.step import Alone, Answer, Deliver, Drain, Exchange, Flow, Open, Pump, Read, Shut, Wait
 from engine.types import Event
@@ -94,7 +94,11 @@ class Driver:
 
     def stream(self, flow: Flow) -> Deliveries:
         """A flow that delivers events, to be advanced by the caller's loop."""
-        return Deliveries(self, flow)
+        if self.stop is not None:
+            return Deliveries(self, flow)
+        from engine.call.send.stoppable import StreamDriver
+
+        return Deliveries(StreamDriver(self), flow)
 
 
 class Deliveries:
@@ -114,13 +118,13 @@ class Deliveries:
         self.value: Any = None
 
     def advance(self) -> list[Event] | None:
-        if self.ended:
-            return None
         flow, perform = self._flow, self._driver.perform
         step: Any = self._pump
         value: Any = None
         self._advancing = True
         try:
+            if self.ended:  # looked at after that was said: whoever closes it meanwhile leaves the rest to this thread
+                return None
             if step is None:
                 step = flow.send(None)
             while True:
@@ -144,11 +148,18 @@ class Deliveries:
                     step = flow.throw(failure)
                 else:
                     if self.ended:
+                        if (free := getattr(step, "free", None)) is not None:  # what its flow shall not see
+                            free(value)
                         return None
                     step = flow.send(value)
         except StopIteration as done:
             self.value = done.value
             self.ended = True
+            return None
+        except Stopped:
+            closed, self.ended = self.ended, True
+            if not closed:  # a race was lost
+                raise
             return None
         except BaseException:
             self.ended = True
@@ -175,6 +186,7 @@ class Deliveries:
         self.ended = True
         if not self._advancing:
             return self._free()
+        self._driver.stop()
         interrupt = getattr(self._reply, "interrupt", None)
         if interrupt is not None:
             interrupt()

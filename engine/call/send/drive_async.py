@@ -108,6 +108,8 @@ class AsyncDeliveries:
         self._reply: Any = None
         self._loop: Any = None
         self._pump: Pump | None = None
+        self._waiting: asyncio.Task[Any] | None = None  # who waits, but for the bytes of a running stream
+        self._woken: asyncio.Task[Any] | None = None  # the same, once `close` has cancelled it
         self.ended = False
         self.value: Any = None
 
@@ -131,7 +133,9 @@ class AsyncDeliveries:
                             return events
                         value = self._pump = None
                     else:
+                        self._waiting = asyncio.current_task()
                         value = await perform(step)
+                        self._waiting = None
                         if kind is Open:
                             self._reply = value
                             self._loop = asyncio.get_running_loop()
@@ -141,14 +145,33 @@ class AsyncDeliveries:
                     self._pump = None
                     step = flow.throw(failure)
                 else:
+                    if self.ended:
+                        if (free := getattr(step, "free_soon", None)) is not None:  # what its flow shall not see
+                            await free(value)
+                        return None
                     step = flow.send(value)
         except StopIteration as done:
             self.value = done.value
-            await self.close()
+            self.ended = True
+            return None
+        except asyncio.CancelledError:
+            self.ended = True
+            if not self._only_closed():
+                raise
             return None
         except BaseException:
-            await self.close()
+            self.ended = True
             raise
+        finally:
+            self._waiting = None
+            if self.ended:
+                self._only_closed()
+                await self._free()
+
+    def _only_closed(self) -> bool:
+        """Whether nobody but `close` has cancelled the task that was waiting. Its cancellation is taken back."""
+        task, self._woken = self._woken, None
+        return task is not None and not task.uncancel()
 
     async def _pumped(self, pump: Pump) -> list[Event] | None:
         """The next events of a running stream, None when its flow has to go on."""
@@ -163,8 +186,16 @@ class AsyncDeliveries:
         return None
 
     async def close(self) -> None:
-        """End the flow and free its connection."""
+        """End the flow and free its connection. A task that waits for more than its bytes is woken and frees it as it leaves."""
         self.ended = True
+        if self._waiting is None:
+            return await self._free()
+        if self._woken is None:
+            self._woken = self._waiting
+            self._woken.cancel()
+        return None
+
+    async def _free(self) -> None:
         reply, self._reply = self._reply, None
         if reply is not None:
             await reply.close()

@@ -10,19 +10,16 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from engine.call.send import Reply, Route, SendFailure, Timing, Transport
+from engine.call.send import Reply, Route, SendFailure, Stopped, Timing, Transport
 from engine.call.send.drive import Driver
-from engine.reliability.deadline import Timer
+from engine.call.step import Open
+from engine.reliability.deadline import Clock, Timer
 from engine.types import HttpRequest
 
-__all__ = ["Stop", "StoppableDriver", "Stopped", "beside"]
+__all__ = ["Stop", "StoppableDriver", "StreamDriver", "beside"]
 
 T = TypeVar("T")
 SLICE = 0.05  # seconds between two looks at a lock, which cannot be woken
-
-
-class Stopped(Exception):
-    """Nobody waits for this flow any more. Never leaves the engine."""
 
 
 class Stop:
@@ -125,7 +122,7 @@ class _Timer(Timer):
 
     __slots__ = ("stop",)
 
-    def __init__(self, until: float, now: Callable[[], float], stop: Stop) -> None:
+    def __init__(self, until: float, now: Callable[[], float], stop: Stop | None) -> None:
         super().__init__(until, now)
         self.stop = stop
 
@@ -189,5 +186,28 @@ class StoppableDriver(Driver):
 
     def __init__(self, parent: Driver) -> None:
         stop = self.stop = Stop()
-        super().__init__(_Transport(parent.transport, stop), stop.sleep)
+        self._direct: Transport = parent._direct if isinstance(parent, StoppableDriver) else parent.transport
+        super().__init__(_Transport(self._direct, stop), stop.sleep)
         self._locks, self._guard = parent._locks, parent._guard
+
+
+class StreamDriver(StoppableDriver):
+    """Carries out a stream that any thread may close. Until there is a reply a `Stop` ends what is waited for; from then on the
+    reply's own `interrupt` does, and nothing stands between the stream and its bytes.
+
+    A transport of the caller's own is not opened beside: it runs in the thread that reads the stream, as he expects.
+    """
+
+    def __init__(self, parent: Driver) -> None:
+        super().__init__(parent)
+        if getattr(parent._sleep, "__func__", None) is not Clock.sleep:  # of a clock that is not the wall's
+            self._sleep = parent._sleep
+
+    def perform(self, step: Any) -> Any:
+        if step.__class__ is not Open:
+            return super().perform(step)
+        stop, timing = self.stop, step.timing
+        timer = timing.timer = _Timer(timing.timer.until, timing.timer._now, stop)
+        reply = _guarded(stop, lambda: self._direct.open(step.request, step.route, timing))
+        timer.stop = None
+        return reply

@@ -89,10 +89,12 @@ def shut(stream: Any) -> None:
 
 
 class PooledReply:
-    __slots__ = ("_burst", "_chunks", "_response", "headers", "status")
+    __slots__ = ("_burst", "_chunks", "_lock", "_over", "_response", "headers", "status")
 
     def __init__(self, response: httpcore.Response, header_bytes: int) -> None:
         self._response = response
+        self._lock = threading.Lock()
+        self._over = False
         self.status = response.status
         self.headers = lower(response.headers, header_bytes)
         self._chunks: Iterator[bytes] = iter(response.stream)  # type: ignore[arg-type]
@@ -114,13 +116,17 @@ class PooledReply:
     def interrupt(self) -> None:
         """End the exchange from another thread than the one that reads. The socket itself stays the reader's: closed under its
         feet, its number could be another connection's by the time the reader looks."""
-        shut(self._response.extensions.get("network_stream"))
+        with self._lock:  # once it is closed, its connection may be another call's
+            if not self._over:
+                shut(self._response.extensions.get("network_stream"))
 
     def close(self) -> None:
-        try:
-            self._response.close()
-        except Exception:  # the exchange is over; how its socket dies concerns nobody
-            pass
+        with self._lock:
+            self._over = True
+            try:
+                self._response.close()
+            except Exception:  # the exchange is over; how its socket dies concerns nobody
+                pass
 
 
 class PooledTransport:
