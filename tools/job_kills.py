@@ -7,8 +7,8 @@ A provider in a process of its own counts the jobs it makes; it answers after a 
 submits it with a client that keeps records, and is killed with SIGKILL somewhere before, in or after the submission. Processes
 that come after it read the store and take up what they find, and are killed too. Once with a provider that knows an
 idempotency key, once with one that does not, and once with each wire of the catalog whose key stands in the request itself: a
-task that Runware was told of before is refused, and so is the name of a job of Amazon Transcribe. Exit code 0 only if every
-count is right.
+task that Runware was told of before is refused, and so is the name of a job of Amazon Transcribe; a token that Amazon Bedrock
+was told of before names the same film. Exit code 0 only if every count is right.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ SPEC = {
     "plain": {"name": "Plain", "base_url": {"env": "KILLS_URL"}, "video": JOB},
     # as the catalog has them, but for the pauses between two questions
     "quick-runware": {"name": "Runware", "extends": "runware", "video": {"job": {"every": 0.01}}},
+    "quick-bedrock": {"name": "Bedrock", "extends": "amazon-bedrock", "video": {"job": {"every": 0.01}}},
     "quick-transcribe": {"name": "Transcribe", "extends": "aws-transcribe", "transcription": {"job": {"every": 0.01}}},
 }
 #: provider -> what it is asked for, about which film, and its settings beside the address
@@ -58,6 +59,7 @@ ASKED: dict[str, tuple[str, Callable[[str], dict[str, Any]], dict[str, str]]] = 
     "keyed": ("video", lambda film: {"prompt": film}, {}),
     "plain": ("video", lambda film: {"prompt": film}, {}),
     "quick-runware": ("video", lambda film: {"prompt": film}, {"api_key": "k"}),
+    "quick-bedrock": ("video", lambda film: {"prompt": film}, {"bearer": "k", "video_bucket": "s3://films"}),
     "quick-transcribe": (
         "transcription",
         lambda film: {"audio": f"s3://films/{film}"},
@@ -82,6 +84,9 @@ class Provider(BaseHTTPRequestHandler):
             return self.task(body[0])
         if "x-amz-target" in self.headers:
             return self.transcription(self.headers["x-amz-target"].partition(".")[2], body)
+        if self.path == "/async-invoke":
+            film = body["modelInput"]["textToVideoParams"]["text"]
+            return self.give({"invocationArn": self.job(body["clientRequestToken"], film)[0]})
         name, _ = self.job(self.headers.get("Idempotency-Key"), body["prompt"])
         self.give({"id": name, "state": "queued"})
 
@@ -121,6 +126,8 @@ class Provider(BaseHTTPRequestHandler):
             return self.give(self.made)
         if self.path == "/transcript":
             return self.give({"results": {"transcripts": [{"transcript": "The end."}]}})
+        if self.path.startswith("/async-invoke/"):
+            return self.give({"status": "Completed", "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://films/f"}}})
         return self.give({"id": self.path.rpartition("/")[2], "state": "done", "url": "https://kills.test/v.mp4"})
 
     def give(self, document: Any, status: int = 200) -> None:

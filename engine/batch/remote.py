@@ -1,7 +1,8 @@
 """A batch handed to a provider's own batch service: its parts are submitted, followed and fetched (SPEC_LANGUAGE 7.3).
 
 A part is noted in the checkpoint before it is submitted and again with the provider's id, so that a killed run goes on with the
-jobs it left. A part of which only the first is noted may run or not: it is ambiguous (RELIABILITY J1).
+jobs it left. A part of which only the first is noted may run or not: it is submitted again under the id that the first submission
+chose, where the service knows it by that, and otherwise ambiguous (RELIABILITY J1, R4).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ CLAIM = 200  # rows that are claimed together
 
 
 class _Part:
-    """Rows `first` to `last` as one job. `record` is the job's, None while nobody knows; `ids` of rows without an outcome."""
+    """Rows `first` to `last` as one job. `record` is the job's, None while nobody knows, without an id while it may be submitted
+    again; `ids` of rows without an outcome."""
 
     __slots__ = ("fetched", "first", "ids", "last", "number", "record", "rows")
 
@@ -41,6 +43,11 @@ class _Part:
         self.fetched = fetched
         self.ids: dict[int, Any] = {}
         self.rows: list[Row] = []  # of a part that may have to be submitted again
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it may run or not."""
+        return self.record is None or (self.record.get("id") is None and self.record.get("submit") is None)
 
 
 class Remote:
@@ -63,7 +70,7 @@ class Remote:
         for part in self._known(run):
             if part.first <= row.number <= part.last:
                 part.ids[row.number] = row.id
-                if part.record is None:
+                if part.unknown:
                     part.rows.append(row)
                 return None
         return row
@@ -72,7 +79,7 @@ class Remote:
         """Submit what is to be submitted; then, if the caller waits, follow every part to its end."""
         parts = self._known(run)
         for part in parts:
-            if part.record is None:
+            if part.unknown:
                 yield from self._resolved(run, part)
         yield from self._submitted(run, parts)
         run.state = "submitted"
@@ -142,20 +149,24 @@ class Remote:
         path = urlsplit(written.url).path
         return {"id": f"row-{row.number}", "model": self._target.model, "path": path, "body": loads(body)}, len(body)
 
-    def _handed(self, run: Run, part: _Part, requests: list[dict[str, Any]]) -> Flow:
-        """Submit one part. Until the request of the submission itself goes out, nothing has happened."""
+    def _handed(self, run: Run, part: _Part, requests: list[dict[str, Any]], names: dict[str, str] | None = None) -> Flow:
+        """Submit one part, again under the `names` it chose. Until the submission itself goes out, nothing has happened."""
         from engine.call.flow import exchanged
         from engine.call.job import course, heard
-        from engine.jobs import begin, followed
+        from engine.jobs import begin, followed, named
 
         call = self._client._prepare("batch", self._model, {"requests": requests}, False)
+        if names:
+            call.context["$uuid"].made.update(names)
+            call.request = None
         record, job, plan = begin(call, "batch", self._model), followed(self._client, call, self._model, False), call.operation.plan
         steps = course(call.operation, call.context, record, _nobody, call.clock.random)
         next(steps)
 
         def ready() -> Flow:
             signed = job.at_once() or (yield from job.ready())
-            run.book.part(part.number, part.first, part.last, None)
+            record["names"] = named(call.context)
+            run.book.part(part.number, part.first, part.last, record if plan.replay == "keyed" else None)
             return signed
 
         def read(answer: Any) -> Any:
@@ -178,7 +189,7 @@ class Remote:
 
     def _resolved(self, run: Run, part: _Part) -> Flow:
         """What the caller wants to be done about a part that may run or not."""
-        if self._ambiguous == "again":
+        if part.record is not None or self._ambiguous == "again":
             requests = []
             for row in part.rows:
                 try:
@@ -186,7 +197,7 @@ class Remote:
                 except Error as error:
                     del part.ids[row.number]
                     run.turn([failed(row, self._target.place(error))], 0)
-            yield from self._handed(run, part, requests)
+            yield from self._handed(run, part, requests, (part.record or {}).get("names"))
         elif self._ambiguous != "raise":
             record = {"operation": "batch", "model": self._model, "request": {}, "id": self._ambiguous}
             self._note(run, part, {**dict.fromkeys(("submit", "last", "state", "progress")), **record})

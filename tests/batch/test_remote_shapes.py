@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 import engine
 from tests.batch.service import lines_in, uploaded
@@ -92,3 +93,50 @@ def test_rows_and_answers_that_are_datasets(tmp_path: Path) -> None:
     assert waited.url.path == ready.url.path == f"/v1/accounts/acme/datasets/{name}"
     assert lines(lines_in(filled))[0] == {"custom_id": "row-0", "body": {"messages": [{"role": "user", "content": "one"}]}}
     assert job.url.params["batchInferenceJobId"] == name and json.loads(job.content)["inputDatasetId"].endswith(f"/datasets/{name}")
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_killed_submission_with_a_token_is_made_again_and_names_the_same_job(heard: bool, tmp_path: Path) -> None:
+    """Bedrock: the token of the first submission is kept before it is sent, and nothing is ambiguous."""
+    jobs: dict[str, dict[str, Any]] = {}
+    kept: dict[str, bytes] = {}
+    kill = [True]
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if ".s3." in request.url.host and request.method == "PUT":
+            kept[request.url.path] = request.content
+            return httpx.Response(200)
+        if ".s3." in request.url.host:
+            said = {"output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}}, "stopReason": "end_turn"}
+            (rows,) = kept.values()
+            return httpx.Response(200, content="\n".join(json.dumps({**row, "modelOutput": said}) for row in lines(rows)))
+        if request.method == "POST":
+            body = json.loads(request.content)
+            if kill.pop() if kill else False:
+                if heard:
+                    jobs.setdefault(body["clientRequestToken"], body)
+                raise Killed
+            jobs.setdefault(body["clientRequestToken"], body)
+            return httpx.Response(200, json={"jobArn": "arn:aws:bedrock:us-east-1:1:model-invocation-job/j1"})
+        (job,) = jobs.values()
+        arn = "arn:aws:bedrock:us-east-1:1:model-invocation-job/j1"
+        return httpx.Response(200, json={"jobArn": arn, "status": "Completed", "inputDataConfig": job["inputDataConfig"]})
+
+    keys = {"access_key": "AKID", "secret_key": "s" * 40, "region": "us-east-1"}
+    settings = {**keys, "batch_bucket": "https://b.s3.us-east-1.amazonaws.com", "batch_role": "arn:aws:iam::1:role/r"}
+
+    def run() -> Any:
+        with engine.Client(
+            transport=httpx.MockTransport(handle), providers={"amazon-bedrock": settings}, clock=FakeClock()
+        ) as made:
+            done = made.batch(["one", "two"], model="amazon-bedrock/us.amazon.nova-pro-v1:0", mode="remote", out=tmp_path / "o")
+            return [line["response"]["choices"][0]["text"] for line in done.results()]
+
+    with pytest.raises(Killed):
+        run()
+    assert run() == ["hi", "hi"]
+    assert len(jobs) == 1 and len(kept) == 1
