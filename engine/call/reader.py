@@ -8,6 +8,7 @@ from typing import Any
 from engine import errors
 from engine.call.accumulate import Accumulator
 from engine.call.decode import DecodeLimits, Decoder, Frame, JsonArray, decoder
+from engine.call.decode.sse import Sse
 from engine.call.failure import failure
 from engine.call.json import JsonError, JsonLimitError, loads_event
 from engine.call.read import describe, error_document, finish, map_document, read_document
@@ -29,6 +30,7 @@ _PREVIEW = 200
 _LESSONS = 3  # frames that are learnt in vain before no more are, but for those that come after many that were alike
 _MANY = 16
 _FEW = 2
+_BURST = 4096  # bytes of events that came at once, from which on they are read together
 
 
 class Reader:
@@ -92,15 +94,9 @@ class Reader:
             elif self._size > self.limits.stream:
                 raise errors.for_kind("limit")(f"the stream is larger than {self.limits.stream} bytes")
             else:
-                try:
-                    frames = self._decoder.feed(data)
-                except errors.Error:  # first what was whole before the bytes broke; an end mark among it ends the stream (T1)
-                    self._frames(self._decoder.before)
-                    if not self.done:
-                        raise
-                else:
-                    if frames:
-                        self._frames(frames)
+                if len(data) > _BURST and self._lessons and self._decoder.__class__ is Sse:
+                    data = self._burst(data)
+                self._decoded(data)
         except errors.Error as error:
             self._fail(error)
         except RecursionError:
@@ -191,6 +187,35 @@ class Reader:
 
     # --- frames -----------------------------------------------------------------------------------------------------
 
+    def _burst(self, data: bytes) -> bytes:
+        """Read what is alike of many events that came at once; the bytes that are left."""
+        first = data.find(b"\n\n", 0 if self._going is not None else _BURST // 2) + 2
+        if first < 2 or b"\r" in data or len(data) > min(self.limits.event, self.limits.line):
+            return data
+        self._decoded(data[:first])
+        data = data[first:]
+        repeat, going = self._repeat, self._going
+        found = repeat.texts(data) if repeat is not None and going is not None and not self.done else None
+        if found is None or repeat is None or going is None:
+            return data
+        texts, left = found
+        kind, choice, name, fields = repeat.kind, repeat.choice, repeat.name, going.fields
+        going.pieces.extend(texts)
+        self._into.events += [Event(kind, {**fields, name: text}, choice) for text in texts]
+        self._alike += len(texts)
+        return left
+
+    def _decoded(self, data: bytes) -> None:
+        try:
+            frames = self._decoder.feed(data)
+        except errors.Error:  # first what was whole before the bytes broke; an end mark among it ends the stream (T1)
+            self._frames(self._decoder.before)
+            if not self.done:
+                raise
+        else:
+            if frames and not self.done:
+                self._frames(frames)
+
     def _frames(self, frames: list[Frame]) -> None:
         into = self._into
         mapping = self.stream.map
@@ -206,7 +231,7 @@ class Reader:
                 text = repeat.text(event, data) if not exception else None
                 if text:
                     if going is not None:
-                        going.append(text)
+                        going.pieces.append(text)
                         into.events.append(Event(repeat.kind, {**going.fields, repeat.name: text}, repeat.choice))
                     else:
                         emit(repeat.kind, repeat.choice, {**repeat.fields, repeat.name: text})

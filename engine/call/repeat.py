@@ -21,6 +21,7 @@ TEXTS = {"text": "text", "thinking": "text", "refusal": "text", "tool_call": "ar
 #: what may lead a piece to another block, or change it
 _DECIDING = ("id", "name", "signature", "redacted", "full", "full_arguments", "at", "piece", "server")
 _LONGEST = 4096  # bytes of a frame that is learnt
+_MARKS = (b"\n", b'"', b"\\")
 
 Map = Callable[..., Any]
 
@@ -50,11 +51,31 @@ class Repeat(NamedTuple):
             return None
         return text if text.__class__ is str else None
 
+    def texts(self, data: bytes) -> tuple[list[str], bytes] | None:
+        """The texts of the server-sent events that `data` begins with and that are like this one, written without a word of JSON
+        between them, and the bytes from the last of those on; None if there is no such run."""
+        lead = (b"event: %b\ndata: " % self.event.encode() if self.event else b"data: ") + self.head
+        between = self.tail + b"\n\n" + lead
+        end = data.rfind(between)
+        if end < 0 or not data.startswith(lead):
+            return None
+        run = data[len(lead) : end]
+        count = run.count(between)
+        if any(run.count(mark) != count * between.count(mark) for mark in _MARKS):
+            return None  # another frame stands among them, or a text that is escaped
+        try:
+            texts = run.decode().split(between.decode())
+        except UnicodeDecodeError:
+            return None
+        if not all(texts) or not "".join(texts).isprintable():
+            return None
+        return texts, data[end + len(self.tail) + 2 :]
+
 
 class Going(NamedTuple):
     """Where the texts of such frames go, once the first has gone there: nothing else has to be looked at."""
 
-    append: Callable[[str], None]
+    pieces: list[str]
     fields: dict[str, Any]  # of their events, but for the text
 
 
@@ -71,7 +92,7 @@ def going(repeat: Repeat, candidates: Mapping[int, Candidate]) -> Going | None:
         block = candidate.blocks[-1] if candidate.blocks and repeat.kind != "tool_call" else None
     if block is None or block.type != repeat.kind or block.sealed or block.arguments is not None:
         return None
-    return Going(block.pieces.append, {**fields, "index": block.ordinal} if repeat.kind == "tool_call" else fields)
+    return Going(block.pieces, {**fields, "index": block.ordinal} if repeat.kind == "tool_call" else fields)
 
 
 def learnt(mapping: Map, event: str | None, data: bytes, document: Any) -> Repeat | None:

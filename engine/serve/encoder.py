@@ -74,17 +74,16 @@ class Encoder:
         run = self._run
         for event in events:
             kind, choice, fields = event.kind, event.choice, event.fields
-            if run is not None and kind == run.kind and choice == run.choice:
-                rest = fields.copy()
-                text = rest.pop(run.name, None)
-                if text.__class__ is str and text and rest == run.rest:
-                    run.keep(text)
-                    run.write(text)
+            if run is not None:
+                if run.takes(kind, choice, fields):
                     continue
+                run.flush()
             if kind not in _PIECES or self._held is not None or not self._more(kind, choice, fields):
                 self._run = None
                 self._event(kind, choice, fields)
             run = self._run
+        if run is not None:
+            run.flush()
         return self._wire.drain()
 
     def end(self) -> bytes:
@@ -263,7 +262,7 @@ class Encoder:
                 if piece.pattern is False:
                     return False
             self._wire.repeat(piece.pattern, text)
-            self._run = Run.of(kind, choice, fields, piece.pieces.append, self._wire.repeater(piece.pattern))
+            self._run = Run.of(kind, choice, fields, piece.pieces.extend, self._wire.repeater(piece.pattern))
         piece.pieces.append(text)
         return True
 

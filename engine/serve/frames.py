@@ -31,6 +31,8 @@ def framing_of(served: Served, query: Mapping[str, Any]) -> str:
     return stream.framing
 
 
+Texts = Callable[[list[str]], None]
+
 #: survives no filter of a template unchanged but by being written as it is
 _SAMPLE = ' \n"Ab/%7E{ß}€ '
 _NUMBER = 918273645546372
@@ -44,25 +46,47 @@ class Pattern(NamedTuple):
     numbered: bool
 
 
-class Run(NamedTuple):
-    """A block that goes on: an event like the last one but for its text needs no second look."""
+class Run:
+    """A block that goes on: an event like the last one but for its text needs no second look. Texts that came together are
+    written together."""
 
-    kind: str
-    choice: int
-    name: str  # of the field with the text
-    rest: dict[str, Any]  # the other fields
-    keep: Callable[[str], None]
-    write: Callable[[str], None]
+    __slots__ = ("_choice", "_count", "_keep", "_kind", "_name", "_rest", "_texts", "_write")
+
+    def __init__(self, kind: str, choice: int, fields: dict[str, Any], keep: Texts, write: Texts) -> None:
+        self._kind = kind
+        self._choice = choice
+        self._name = "arguments" if kind == "tool_call" else "text"
+        self._rest = [(key, value) for key, value in fields.items() if key != self._name]
+        self._count = len(fields)
+        self._keep = keep
+        self._write = write
+        self._texts: list[str] = []
 
     @classmethod
-    def of(
-        cls, kind: str, choice: int, fields: dict[str, Any], keep: Callable[[str], None], write: Callable[[str], None] | None
-    ) -> Run | None:
+    def of(cls, kind: str, choice: int, fields: dict[str, Any], keep: Texts, write: Texts | None) -> Run | None:
         """The run that an event begins, if its frames can be written so."""
-        if write is None:
-            return None
-        name = "arguments" if kind == "tool_call" else "text"
-        return cls(kind, choice, name, {key: value for key, value in fields.items() if key != name}, keep, write)
+        return cls(kind, choice, fields, keep, write) if write is not None else None
+
+    def takes(self, kind: str, choice: int, fields: dict[str, Any]) -> bool:
+        """Whether an event only goes on with the block; then its text waits for `flush`."""
+        if kind != self._kind or choice != self._choice or len(fields) != self._count:
+            return False
+        for key, value in self._rest:
+            if key not in fields or fields[key] != value:
+                return False
+        text = fields.get(self._name)
+        if text.__class__ is not str or not text:
+            return False
+        self._texts.append(text)
+        return True
+
+    def flush(self) -> None:
+        """Write what has come since the last time."""
+        texts = self._texts
+        if texts:
+            self._keep(texts)
+            self._write(texts)
+            texts.clear()
 
 
 class Recorder:
@@ -142,8 +166,9 @@ class Wire:
         number = b"%d" % self._count if pattern.numbered else b""
         self.write(pattern.name, b"".join((head, number, middle, dumps(text), tail)))
 
-    def repeater(self, pattern: Pattern) -> Callable[[str], None] | None:
-        """What writes frames like `repeat` and costs less, for a pattern and a framing where only the text changes."""
+    def repeater(self, pattern: Pattern) -> Texts | None:
+        """What writes frames like `repeat` for several texts and costs less, for a pattern and a framing where only the text
+        changes."""
         if pattern.numbered or self._framing not in ("sse", "ndjson"):
             return None
         head, middle, tail = pattern.pieces
@@ -152,15 +177,15 @@ class Wire:
             before, after = b"%sdata: %s%s" % (name, head, middle), tail + b"\n\n"
         else:
             before, after = head + middle, tail + b"\n"
-        append = self._out.append
+        append, between = self._out.append, (after + before).decode()
 
-        def write(text: str) -> None:
+        def write(texts: list[str]) -> None:
             try:
-                quoted = encode_basestring(text).encode()
+                quoted = between.join(map(encode_basestring, texts)).encode()
             except UnicodeEncodeError:  # half a surrogate pair
-                quoted = dumps(text)
+                quoted = (after + before).join(map(dumps, texts))
             append(b"".join((before, quoted, after)))
-            self._count += 1
+            self._count += len(texts)
 
         return write
 

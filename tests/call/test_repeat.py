@@ -105,6 +105,36 @@ def test_what_is_only_almost_alike_is_read_for_itself(odd: list[bytes]) -> None:
         assert alike or len(given) == 1
 
 
+RUN = b"".join(chunk(f"word {n} ") for n in range(80))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [[], *ODD.values(), [b": a comment\n\n"], [chunk("a\nb")], [chunk("\u200b")]],
+    ids=["none", *ODD, "comment", "escaped", "unseen"],
+)
+def test_a_burst_is_read_as_its_frames_are_one_by_one(odd: list[bytes]) -> None:
+    whole = RUN + b"".join(odd) + RUN + b"data: [DONE]\n\n" + RUN
+    single = [whole[at : at + 1000] for at in range(0, len(whole), 1000)]
+    told = read("openai-chat", [whole], True)
+    assert told[:2] == read("openai-chat", single, False)[:2]
+    assert told[2] > 50
+    assert read("openai-chat", [whole[:7000], whole[7000:14000], whole[14000:]], True)[:2] == told[:2]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_burst_is_written_as_its_events_are_one_by_one(dialect: str) -> None:
+    random = Random(dialect)
+    events = [Event("start", {"id": "r1", "model": "m", "created": 7})]
+    events += [Event("text", {"text": one(random, (words(random), "x", "\0", "\ud83d", '"'))}) for _ in range(40)]
+    events += [Event("text", {"text": "a", "index": 0}), Event("text", {"text": "b", "index": 0}), Event("text", {"text": "c"})]
+    events += [Event("text", {"text": f"{n}", "signature": None}) for n in range(9)]
+    events += [Event("finish", {"reason": "stop"})]
+    one_by_one, at_once = (Encoder(CATALOG.served(dialect), {}, make_id=lambda: "1" * 32) for _ in range(2))
+    assert at_once.feed(events) == b"".join(one_by_one.feed([event]) for event in events)
+    assert at_once.end() == one_by_one.end()
+
+
 def test_streams_whose_frames_all_differ_are_left_alone() -> None:
     served = CATALOG.served("openai-chat")
     reader = Reader(served.plan)
