@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
+from types import FunctionType
 from typing import Any
 
 from engine.spec.node import Mark
@@ -79,6 +80,14 @@ class Unit:
         namespace: dict[str, Any] = {"__builtins__": {}, "__marks__": tuple(self.marks), **self.bound}
         exec(compile(module, f"<{self.label}>", "exec"), namespace)
         return {**self.adopted, **{f.name: namespace[f.name] for f in self.functions if isinstance(f, ast.FunctionDef)}}
+
+
+def placed(function: Callable[..., Any], mark: Mark) -> Callable[..., Any]:
+    """A generated function as if all of it had been written at one place: the same code, other marks."""
+    assert isinstance(function, FunctionType)
+    around = function.__globals__
+    marks = tuple(mark if known is not None else None for known in around["__marks__"])
+    return FunctionType(function.__code__, {**around, "__marks__": marks}, function.__name__, function.__defaults__)
 
 
 def _place(root: ast.AST, line: int) -> None:

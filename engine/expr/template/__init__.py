@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
-from engine.expr.function import Unit, assign, call, load
-from engine.expr.shelf import Shelf
+from engine.expr.function import Unit, assign, call, load, placed
+from engine.expr.shelf import Shelf, Shelved
 from engine.expr.template import functions, landing, values
 from engine.expr.template.carriers import request_extra
 from engine.expr.template.frame import Frame, Helpers
@@ -39,6 +40,14 @@ _LANDING = {
     "form": landing.query,
 }
 MODES = ("body", "file", "url", *_LANDING)
+#: where a text without holes lands as it is written
+_AS_WRITTEN = ("body", "file", "url")
+
+
+@lru_cache(maxsize=4096)
+def _always(text: str) -> Callable[..., Any]:
+    """The template of a plain text: the same function for all who write the same."""
+    return lambda c: text
 
 
 class Templates(Parameters):
@@ -88,7 +97,11 @@ class Templates(Parameters):
         if mode not in MODES:
             raise ValueError(f"unknown mode {mode!r}")
         self.trees[name] = node
-        self._made(name, mode, node, lambda: self._template(name, node, mode))
+        text = node.value
+        if mode in _AS_WRITTEN and self.trusted and text.__class__ is str and "{" not in text:
+            self.unit.adopted[name] = _always(text)  # nothing to compile
+        else:
+            self._made(name, mode, node, lambda: self._template(name, node, mode))
 
     def _template(self, name: str, node: Node, mode: str) -> None:
         self._open(mode)
@@ -126,7 +139,7 @@ class Templates(Parameters):
         if self.shelf is None:
             return write()
         key = (kind, id(node), *self._around)
-        found = self.shelf.find(key, self.names, self.problems)
+        found = self.shelf.find(key, self.names, self.problems) or self._spelt(kind, key, node)
         if found is None:
             before, books = len(self.problems), self._books()
             outer, self.unit = self.unit, Unit(self.unit.label)
@@ -143,9 +156,20 @@ class Templates(Parameters):
             if lost or any(problem.severity == "error" for problem in told):
                 return self._enter(written)
             found = self.shelf.put(key, (node, *self._nodes), made.build()[name], told, self.names, written)
+            if node.value.__class__ is str and not told:
+                self.shelf.put((kind, node.value, *self._around), found.nodes, found.function, (), self.names, written)
         self._enter(found.books)
         self.unit.adopted[name] = found.function
         return None
+
+    def _spelt(self, kind: str, key: tuple[Any, ...], node: Node) -> Shelved | None:
+        """What was compiled for the same text at another place, of this place: all of a text is at one."""
+        if self.shelf is None or node.value.__class__ is not str:
+            return None
+        found = self.shelf.find((kind, node.value, *self._around), self.names, self.problems)
+        if found is None:
+            return None
+        return self.shelf.put(key, (node, *self._nodes), placed(found.function, node.mark), (), self.names, found.books)
 
     def _books(self) -> tuple[set[str], ...]:
         return self.reads, self.paths, self.part_reads, self.selected_types, self.part_types
