@@ -64,6 +64,7 @@ class Remote:
         self._ambiguous = ambiguous
         self._timeout = timeout
         self._parts: list[_Part] | None = None
+        self._warned: dict[str, list[int]] = {}  # what was warned of when rows were written -> their numbers
 
     def left(self, run: Run, row: Row) -> Row | None:
         """A row that was claimed by a run that was killed: to be submitted now, or None if a part has it."""
@@ -147,6 +148,8 @@ class Remote:
             )
         body = written.body or b"{}"
         path = urlsplit(written.url).path
+        for text in written.report.warnings if written.report is not None else ():
+            self._warned.setdefault(text, []).append(row.number)
         return {"id": f"row-{row.number}", "model": self._target.model, "path": path, "body": loads(body)}, len(body)
 
     def _handed(self, run: Run, part: _Part, requests: list[dict[str, Any]], names: dict[str, str] | None = None) -> Flow:
@@ -184,6 +187,9 @@ class Remote:
         self._note(run, part, record)
 
     def _note(self, run: Run, part: _Part, record: dict[str, Any]) -> None:
+        mine = {text: [n for n in rows if part.first <= n <= part.last] for text, rows in self._warned.items()}
+        record["warnings"] = {text: rows for text, rows in mine.items() if rows} or None
+        self._warned = {text: left for text, rows in self._warned.items() if (left := [n for n in rows if n > part.last])}
         part.record, part.rows = record, []
         run.book.part(part.number, part.first, part.last, record)
 
@@ -275,9 +281,11 @@ class Remote:
             run.turn(list(self._outcomes(part, results, document)), 0)
 
     def _outcomes(self, part: _Part, results: Results, document: Any) -> Iterator[Done]:
+        warned = {text: frozenset(rows) for text, rows in ((part.record or {}).get("warnings") or {}).items()}
         for number, outcome in results.of(document):
             if number in part.ids:
-                yield outcome(Row(number, part.ids.pop(number), self._target.name, self._model, {}))
+                row = Row(number, part.ids.pop(number), self._target.name, self._model, {})
+                yield outcome(row, [text for text, rows in warned.items() if number in rows])
 
     def _fail(self, run: Run, part: _Part, error: Error) -> None:
         """Give every row without an outcome this one; then nothing of the part is left to ask for."""

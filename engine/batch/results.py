@@ -37,8 +37,9 @@ class Results:
         self._target = target  # the operation the rows ask for
         self._service = service
 
-    def of(self, document: Any) -> Iterator[tuple[int, Callable[[Row], Done]]]:
-        """(number of a row, its outcome) of every item in a document. Raises the error the document holds."""
+    def of(self, document: Any) -> Iterator[tuple[int, Callable[[Row, list[str]], Done]]]:
+        """(number of a row, its outcome given what was warned of when it was handed over) of every item in a document. Raises the
+        error the document holds."""
         service = self._service
         into = Accumulator(service.plan, context={}, model=service.model)
         error = map_document(into, service.plan.response, document, {}, 200, service.clock())
@@ -49,13 +50,18 @@ class Results:
             if item.kind == "batch_item" and name.isdecimal():
                 yield int(name), self._outcome(item.fields)
 
-    def _outcome(self, item: dict[str, Any]) -> Callable[[Row], Done]:
+    def _outcome(self, item: dict[str, Any]) -> Callable[[Row, list[str]], Done]:
         try:
             response = self._answer(item.get("response"), item.get("error"))
         except Error as error:
             told = self._target.place(error)
-            return lambda row: failed(row, told)
-        return lambda row: answered(row, response)
+            return lambda row, _: failed(row, told)
+
+        def outcome(row: Row, warnings: list[str]) -> Done:
+            response.warnings = [*warnings, *response.warnings]
+            return answered(row, response)
+
+        return outcome
 
     def _answer(self, document: Any, problem: Any) -> Response:
         target = self._target

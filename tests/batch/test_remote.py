@@ -113,6 +113,15 @@ def test_large_batches_go_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(service.batches) == 3 + 4
 
 
+def test_what_was_dropped_from_a_row_is_warned_of_in_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "ROWS", 3)
+    service = Service()
+    rows = [{**row, "top_k": 5} if n % 2 else row for n, row in enumerate(ROWS)]
+    assert ask(service, tmp_path, rows, wait=False).state == "submitted"
+    told = [line["response"].get("warnings") for line in ask(service, tmp_path, rows).results()]
+    assert told == [["top_k was dropped: openai does not take it"] if n % 2 else None for n in range(7)]
+
+
 def test_a_run_that_does_not_wait_is_followed_by_a_later_one(tmp_path: Path) -> None:
     service = Service()
     first = ask(service, tmp_path, wait=False)
