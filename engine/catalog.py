@@ -384,7 +384,7 @@ class Catalog:
             table: dict[str, str] = {}
             for id in sorted(self.provider_ids(), key=lambda id: self.trust(id) != "builtin"):  # packaged ones have the first say
                 try:
-                    node = self.provider(id)
+                    node = self.provider(id) if self.files.may_say("providers", id, "aliases") else None
                 except SpecError:
                     continue
                 names = node.get("aliases") if node is not None else None

@@ -15,6 +15,7 @@ from engine.errors import Error, SpecError
 from engine.examples import Case, Outcomes, Result, cases
 from engine.examples.webhooks import check_webhooks
 from engine.kept import Kept
+from engine.kinship import families
 from engine.plan import OperationPlan
 from engine.spec.compile.evidence import unproven
 from engine.spec.extend import (
@@ -97,7 +98,8 @@ def check(
         return _File(catalog, *spec, outcomes, dialects).check()
 
     new = [spec for spec in chosen if spec not in known]
-    for spec, found in zip(new, spread(one, new, processes(len(new)) if parallel else 1)):
+    count = processes(len(new)) if parallel else 1
+    for spec, found in spread(one, new, count, families(catalog, new, count)) if count > 1 else zip(new, map(one, new)):
         if progress:
             progress(spec[1])
         if kept:
@@ -229,7 +231,7 @@ class _File:
         """Every operation under every distinct combination of a model pattern and a variant."""
         idle: dict[Mark, Problem] = {}
         busy: set[Mark] = set()
-        done: set[tuple[object, ...]] = set()
+        done: dict[tuple[object, ...], OperationPlan | None] = {}
         ways = list(combinations(base))
         names = [model for model, _, _ in ways if model]
         for model, variant, patches in ways:
@@ -237,15 +239,17 @@ class _File:
             complete = True
             for operation in operation_names(base, patches):
                 found = Problems()
-                plan = self.catalog.compile(self.id, operation, model, variant, problems=found)
+                key = (operation, *map(id, relevant(patches, operation)))
+                known = key in done
+                if not known:
+                    done[key] = self.catalog.compile(self.id, operation, model, variant, problems=found)
+                plan = done[key]
                 if plan is None:
                     complete = False
                 else:
                     plans[operation] = plan
-                key = (operation, *map(id, relevant(patches, operation)))
-                if key in done:
+                if known:
                     continue
-                done.add(key)
                 _, chain = operation_tree(self.catalog, base, operation, patches, Problems())
                 _add(found, list(self._inherited(chain)))
                 nothing = {p.mark: p for p in found if p.rule == "deletes-nothing"}

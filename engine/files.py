@@ -84,11 +84,23 @@ class Files:
                 self._nodes[key] = self._load(entry, kind) if entry else None
             return self._nodes[key]
 
+    def may_say(self, kind: str, id: str, key: str) -> bool:
+        """Whether a spec may have a key: not if its text has neither the word nor an escape that could stand for it."""
+        entry = self.entries[kind].get(id)
+        if entry is None or entry.path is None or (kind, id) in self._nodes:
+            return True
+        text = self._read(entry.path)
+        return key.encode() in text or b"\\" in text
+
     def facts(self, provider: str) -> dict[str, Any]:
-        """`models/<provider>.yaml` as plain data; empty if there is none. Nothing of it is kept here."""
+        """`models/<provider>.yaml` as plain data; empty if there is none. Kept here only for who checks the file too."""
         entry = self.entries["models"].get(provider)
         if entry is None:
             return {}
+        if self.findings is not None:
+            node = self.node("models", provider)
+            checked = node.plain() if node is not None else {}
+            return checked if isinstance(checked, dict) else {}
         packed = _PACKAGED.with_name("packed") / "models" / f"{provider}.json"
         if entry.trust == "builtin" and entry.path is not None and packed.is_file():
             from engine.spec.packed import unpack_facts

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-#: the function of the run under way: a child gets it by being forked, since a closure cannot be sent
-_work: list[Callable[[Any], Any]] = []
+#: the function and the items of the run under way: a child gets them by being forked, since a closure cannot be sent
+_work: list[tuple[Callable[[Any], Any], Sequence[Any]]] = []
 
 
 def processes(items: int, each: int = 32) -> int:
@@ -20,21 +20,23 @@ def processes(items: int, each: int = 32) -> int:
     return max(1, min(usable, items // each))
 
 
-def spread(function: Callable[[T], Any], items: Sequence[T], count: int, chunk: int = 8) -> Iterator[Any]:
-    """The results of `function`, in the order of `items`. Neighbours are worked on together, `chunk` at a time.
+def spread(
+    function: Callable[[T], Any], items: Sequence[T], count: int, groups: Sequence[Sequence[int]]
+) -> Iterator[tuple[T, Any]]:
+    """Each item with the result of `function`, in any order.
 
-    Results must be picklable; what `function` keeps in memory stays in the process that made it.
+    `groups` are places in `items`: what is in one group is done by one process, which takes the next group when it is done
+    with it. Results must be picklable; what `function` keeps in memory stays in the process that made it.
     """
-    if count < 2:
-        yield from map(function, items)
-        return
-    _work.append(function)
+    _work.append((function, items))
     try:
         with multiprocessing.get_context("fork").Pool(count) as pool:
-            yield from pool.imap(_do, items, chunk)
+            for group, results in pool.imap_unordered(_do, groups):
+                yield from zip((items[place] for place in group), results)
     finally:
         _work.pop()
 
 
-def _do(item: Any) -> Any:
-    return _work[-1](item)
+def _do(group: Sequence[int]) -> tuple[Sequence[int], list[Any]]:
+    function, items = _work[-1]
+    return group, [function(items[place]) for place in group]

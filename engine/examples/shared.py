@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from engine.examples.given import given_operation
@@ -18,6 +19,7 @@ from engine.examples.run import Result, model_of, read_failures, run
 if TYPE_CHECKING:
     from engine.catalog import Catalog
     from engine.examples.cases import Case
+    from engine.examples.deviations import Deviations
     from engine.operation import Operation
     from engine.plan import OperationPlan
     from engine.spec.node import Node
@@ -41,6 +43,7 @@ class Outcomes:
         self._results: dict[Any, Result] = {}
         self._answers: dict[Any, list[str]] = {}
         self._plans: dict[int, tuple[OperationPlan, Same, Same]] = {}  # with the plan, so that its id stays its own
+        self._deviations: dict[int, tuple[Deviations, Same]] = {}  # held as well
         self._around: dict[tuple[str, str, str | None, str], Any] = {}
         self._operations: dict[tuple[str, str, str], Operation] = {}
         self._flags: dict[tuple[str, str, str | None], dict[str, Any]] = {}
@@ -58,7 +61,8 @@ class Outcomes:
             found = run(self.catalog, provider, case, variant=variant, given=self._given, answered=self._answered)
             if key is not None:
                 self._results[key] = found
-        return replace(found, provider=provider, failures=list(found.failures))
+        failures = list(found.failures)
+        return Result(provider, found.operation, found.name, found.origin, found.needs, failures, found.skipped, found.mark)
 
     def _key(self, provider: str, case: Case, variant: str | None) -> Any:
         """Everything the result hangs on; None where it is the provider's own affair. Inherited examples are shared objects."""
@@ -72,7 +76,15 @@ class Outcomes:
         if needs and asked[:3] not in self._flags:
             self._flags[asked[:3]] = self.catalog.capabilities(provider, case.operation, variant=variant)
         can = tuple(self._flags[asked[:3]].get(need) for need in needs)
-        return (id(case.example), repr(case.deviations), case.skip, asked[3], around, can) if around is not None else None
+        if around is None:
+            return None
+        return id(case.example), self._differing(case.deviations), case.skip, asked[3], around, can
+
+    def _differing(self, deviations: Deviations) -> Same:
+        """Where a wire differs from its dialect's; one object stands for all examples of the dialect."""
+        if id(deviations) not in self._deviations:
+            self._deviations[id(deviations)] = deviations, Same(_flat(deviations))
+        return self._deviations[id(deviations)][1]
 
     def _surroundings(self, provider: str, operation: str, variant: str | None, model: str) -> Any:
         plan = self.catalog.compile_checked(provider, operation, model, variant)
@@ -85,7 +97,8 @@ class Outcomes:
     def _same(self, plan: OperationPlan) -> tuple[Same, Same]:
         """What a plan does, and what of it concerns answers."""
         if id(plan) not in self._plans:
-            whole = {f.name: _flat(getattr(plan, f.name)) for f in fields(plan) if f.name not in _APART}
+            kind: Any = type(plan)
+            whole = {name: _flat(getattr(plan, name)) for name in _names(kind) if name not in _APART}
             self._plans[id(plan)] = plan, Same(tuple(whole.items())), Same(tuple(whole[name] for name in _READING))
         return self._plans[id(plan)][1:]
 
@@ -122,10 +135,21 @@ class Same:
         return self is other or (isinstance(other, Same) and self.value == other.value)
 
 
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind))
+
+
 def _flat(value: Any) -> Any:
     """A value that equals another one's where both do the same: functions by who they are, everything else by content."""
+    kind = value.__class__
+    if kind in _PLAIN:
+        return value
     if is_dataclass(value) and not isinstance(value, type):
-        return type(value).__name__, tuple(_flat(getattr(value, f.name)) for f in fields(value))
+        return kind.__name__, tuple(_flat(getattr(value, name)) for name in _names(kind))
     if isinstance(value, dict):
         return tuple((key, _flat(item)) for key, item in value.items())
     if isinstance(value, (list, tuple)):

@@ -152,4 +152,4 @@ def test_what_fails_in_another_process_is_raised_here() -> None:
         raise LookupError(f"item {item}")
 
     with pytest.raises(LookupError, match="item 3"):
-        list(spread(fail, [3, 4], 2))
+        list(spread(fail, [3, 4], 2, [[0], [1]]))
