@@ -87,7 +87,7 @@ def joined(answers: Sequence[Response]) -> Response:
         provider=first.provider,
         created=first.created,
         outputs=outputs,
-        usage=_added([answer.usage for answer in answers]),
+        usage=added([answer.usage for answer in answers]),
         cost=None if any(cost is None for cost in costs) else sum(c for c in costs if c is not None),  # type: ignore[arg-type]
         warnings=list(dict.fromkeys(w for answer in answers for w in answer.warnings)),
         report=_report([answer.report for answer in answers]),
@@ -98,7 +98,7 @@ def joined(answers: Sequence[Response]) -> Response:
     return whole
 
 
-def _added(counters: Sequence[Usage]) -> Usage:
+def added(counters: Sequence[Usage]) -> Usage:
     total = Usage()
     for name in (f.name for f in fields_of(Usage)):
         known = [value for one in counters if (value := getattr(one, name)) is not None]

@@ -102,12 +102,22 @@ class Listeners:
 
     def around(self, call: Call, flow: Flow) -> Flow:
         """The flow of a job's handle, of which listeners are told as of a call."""
+        return self._of(call).flow(flow) if self._told else flow
+
+    def begun(self, call: Call) -> Watch | None:
+        """A call that is no flow, such as a session, begins: whoever made it tells of its end (`Watch.over`). None if nobody
+        listens."""
         if not self._told:
-            return flow
+            return None
+        watch = self._of(call)
+        watch._started("call_started")
+        return watch
+
+    def _of(self, call: Call) -> Watch:
         watch = Watch(self, call.operation.name, call.context or {}, False)
         watch.subject = call
         watch.follows(call)
-        return watch.flow(flow)
+        return watch
 
     def wants(self, name: str, content: bool = False) -> bool:
         """Whether somebody listens to an event; with `content`, somebody who asked for what is said."""
@@ -211,6 +221,11 @@ class Watch:
         finally:
             flow.close()
 
+    def over(self, response: Response, problem: Exception | None = None) -> None:
+        """The end of what has begun: its counters and cost, and what went wrong."""
+        kind = "ok" if problem is None else problem.kind if isinstance(problem, Error) else "protocol"
+        self._ended(kind, response, problem)
+
     def refused(self, problem: Exception) -> None:
         """The call could not be made at all."""
         self._started("call_started")
@@ -252,7 +267,7 @@ class Watch:
         self._opened()
         if not self.listeners.wants("call_ended"):
             return
-        usage = getattr(response if problem is None else getattr(problem, "partial", None), "usage", None)
+        usage = getattr(response if response is not None else getattr(problem, "partial", None), "usage", None)
         attempts = getattr(self.subject, "attempts", None)
         reasons = [choice.finish_reason for choice in getattr(response, "choices", ()) if choice.finish_reason]
         request_id = getattr(response, "request_id", None) or getattr(problem, "request_id", None)

@@ -8,6 +8,7 @@ chose, where the service knows it by that, and otherwise ambiguous (RELIABILITY 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,8 @@ from engine.call.json import loads
 from engine.call.step import Flow, Wait
 from engine.errors import AmbiguousError, DeadlineError, Error, UnsupportedError
 from engine.leaving import leaving
+from engine.several import added
+from engine.types import Response
 
 if TYPE_CHECKING:
     from engine.call.job import Ask, JobCall
@@ -33,7 +36,7 @@ class _Part:
     """Rows `first` to `last` as one job. `record` is the job's, None while nobody knows, without an id while it may be submitted
     again; `ids` of rows without an outcome."""
 
-    __slots__ = ("fetched", "first", "ids", "last", "number", "record", "rows")
+    __slots__ = ("answers", "fetched", "first", "ids", "last", "number", "record", "rows")
 
     def __init__(self, number: int, first: int, last: int, record: dict[str, Any] | None = None, fetched: bool = False) -> None:
         self.number = number
@@ -43,6 +46,7 @@ class _Part:
         self.fetched = fetched
         self.ids: dict[int, Any] = {}
         self.rows: list[Row] = []  # of a part that may have to be submitted again
+        self.answers = Response()  # the sums of what was fetched
 
     @property
     def unknown(self) -> bool:
@@ -176,7 +180,7 @@ class Remote:
             return heard(plan, None, answer.status, answer.headers, answer.body, call.operation.clock())
 
         try:
-            document, _ = yield from exchanged(job, plan.call.timeout, read, ready)
+            document, _ = yield from self._client._seen(job, exchanged(job, plan.call.timeout, read, ready))
             steps.send(document)
         except Error as error:
             if error.kind != AmbiguousError.kind:
@@ -219,7 +223,7 @@ class Remote:
 
     def _followed(self, run: Run, part: _Part, parts: int) -> Flow:
         """Wait for a part and keep its outcomes; every row of it has one then."""
-        from engine.call.job import Pause, ask, course
+        from engine.call.job import course
         from engine.jobs import resuming
 
         assert part.record is not None
@@ -232,6 +236,21 @@ class Remote:
         job, record = resuming(self._client, part.record, self._timeout or self._service.plan.job.timeout)
         results = Results(self._client, self._target, self._service)
         steps = course(job.operation, job.context or {}, record, told, job.clock.random)
+        failures: list[Error] = []
+        try:
+            yield from self._client._seen(job, self._walked(run, part, results, job, steps, record, failures))
+        except Error as error:
+            if error not in failures:
+                raise
+        self._fail(run, part, failures[0] if failures else results.missing())
+
+    def _walked(
+        self, run: Run, part: _Part, results: Results, job: JobCall, steps: Any, record: dict[str, Any], failures: list[Error]
+    ) -> Flow:
+        """The way of a part to its end: the sums of its answers. Raises what stands in its way; a job that failed is the outcome of
+        every row, and is put into `failures` as well."""
+        from engine.call.job import Pause, ask
+
         given: Any = None
         while True:
             try:
@@ -239,10 +258,10 @@ class Remote:
             except StopIteration as done:
                 for document in done.value:
                     self._take(run, part, results, document)
-                break
-            except Error as error:  # the job has failed, and every row of it
-                self._fail(run, part, leaving(error, job))
-                return
+                return part.answers
+            except Error as error:
+                failures.append(leaving(error, job))
+                raise failures[0] from None
             try:
                 if isinstance(step, Pause):
                     if job.attempts.deadline.left() <= step.seconds:
@@ -259,7 +278,6 @@ class Remote:
                 raise leaving(error, job) from None
             except Error as error:
                 raise leaving(error, job) from None
-        self._fail(run, part, results.missing())
 
     def _fetched(self, run: Run, part: _Part, results: Results, job: JobCall, step: Ask) -> Flow:
         """Results in lines: they go to a file beside the checkpoint, and are read from there."""
@@ -278,7 +296,11 @@ class Remote:
     def _take(self, run: Run, part: _Part, results: Results, document: Any) -> None:
         """Keep the outcomes a document holds, each row's first."""
         if document is not None:
-            run.turn(list(self._outcomes(part, results, document)), 0)
+            outcomes = list(self._outcomes(part, results, document))
+            run.turn(outcomes, 0)
+            told, priced = part.answers, [done.cost for done in outcomes if done.cost is not None]
+            told.usage = added([told.usage, *(done.usage for done in outcomes if done.usage is not None)])
+            told.cost = sum(priced, told.cost or Decimal(0)) if priced else told.cost
 
     def _outcomes(self, part: _Part, results: Results, document: Any) -> Iterator[Done]:
         warned = {text: frozenset(rows) for text, rows in ((part.record or {}).get("warnings") or {}).items()}

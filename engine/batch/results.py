@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ class Results:
         self._target = target  # the operation the rows ask for
         self._service = service
 
-    def of(self, document: Any) -> Iterator[tuple[int, Callable[[Row, list[str]], Done]]]:
+    def of(self, document: Any) -> Iterator[tuple[int, Callable[..., Done]]]:
         """(number of a row, its outcome given what was warned of when it was handed over) of every item in a document. Raises the
         error the document holds."""
         service = self._service
@@ -50,14 +50,14 @@ class Results:
             if item.kind == "batch_item" and name.isdecimal():
                 yield int(name), self._outcome(item.fields)
 
-    def _outcome(self, item: dict[str, Any]) -> Callable[[Row, list[str]], Done]:
+    def _outcome(self, item: dict[str, Any]) -> Callable[..., Done]:
         try:
             response = self._answer(item.get("response"), item.get("error"))
         except Error as error:
             told = self._target.place(error)
-            return lambda row, _: failed(row, told)
+            return lambda row, warnings=(): failed(row, told)
 
-        def outcome(row: Row, warnings: list[str]) -> Done:
+        def outcome(row: Row, warnings: Iterable[str] = ()) -> Done:
             response.warnings = [*warnings, *response.warnings]
             return answered(row, response)
 

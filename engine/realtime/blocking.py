@@ -15,6 +15,7 @@ from engine.realtime.session import AsyncSession
 from engine.types import Event, Usage
 
 if TYPE_CHECKING:
+    from decimal import Decimal
     from types import TracebackType
 
     from engine.types import HttpRequest
@@ -82,6 +83,11 @@ class Session:
     def usage(self) -> Usage:
         """The counters of all turns so far."""
         return self._session.usage
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What the turns so far cost, in USD; None where the price is not known."""
+        return self._session.cost
 
     @property
     def warnings(self) -> list[str]:

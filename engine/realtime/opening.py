@@ -30,6 +30,7 @@ class Sound:
 class Opening:
     """A session that could be opened now: the unsigned handshake and what it shares with other calls."""
 
+    client: Caller
     call: Call
     limits: Limits
     seconds: float  # until it must be open, from when its block is entered
@@ -70,7 +71,7 @@ def _opening(client: Caller, model: str, fields: dict[str, Any]) -> Opening:
     run = Attempts(target.name, limits, Deadline(clock, seconds), clock, target.bucket, target.provider.ring)
     tokens = target.provider.tokens
     call = Call(bound, request, target.route, run, clock, target.credentials, tokens, lambda _: None, context, unsupported)
-    return Opening(call, limits, seconds, functions, run_tools, queue)
+    return Opening(client, call, limits, seconds, functions, run_tools, queue)
 
 
 def _functions(tools: Iterable[Any]) -> Iterable[tuple[str, Callable[..., Any]]]:

@@ -16,12 +16,14 @@ from engine.errors import Error, for_kind
 from engine.leaving import passing
 from engine.realtime.connect import ended, opened
 from engine.realtime.opening import Opening, Sound, sound
-from engine.types import Event, Usage
+from engine.types import Event, Response, Usage
 
 if TYPE_CHECKING:
+    from decimal import Decimal
     from types import TracebackType
 
     from engine.types import HttpRequest
+    from engine.watching import Watch
 
 __all__ = ["AsyncSession"]
 
@@ -57,6 +59,7 @@ class AsyncSession:
         self._owed = False  # an answer must be asked for as soon as the model's turn is over
         self._finished = False
         self._last = 0.0  # when something was sent
+        self._watch: Watch | None = None  # who is told of the begin and the end
 
     # --- what it is -------------------------------------------------------------------------------------------------
 
@@ -69,6 +72,14 @@ class AsyncSession:
     def usage(self) -> Usage:
         """The counters of all turns so far."""
         return self._core.usage
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What the turns so far cost, in USD; None where the price is not known."""
+        usage = self.usage
+        if usage.cost is not None:
+            return usage.cost
+        return self._opening.client._seller(self._call.operation).bill(usage, self._call.clock.time()).cost
 
     @property
     def warnings(self) -> list[str]:
@@ -106,6 +117,7 @@ class AsyncSession:
             return self
         except Exception as caught:
             problem = _leaving(caught, self._call)
+            self._tell(problem)
         except BaseException as stop:  # cancelled: there is no time for leave-taking
             for task in self._tasks:
                 task.cancel()
@@ -121,6 +133,8 @@ class AsyncSession:
     async def _start(self) -> None:
         call, limits = self._call, self._opening.limits
         self._opening.begin()
+        listeners = self._opening.client._listeners
+        self._watch = listeners.begun(call) if listeners is not None else None
         signed = await self._ready()
         wire = self._wire = Wire(call.operation, call.context or {})
         self._socket = await opened(call, signed, limits.connect + limits.until_headers(True), call.attempts.deadline.left())
@@ -309,6 +323,19 @@ class AsyncSession:
         self._error, self._over = error, True
         self._open.set()
         self._news.set()
+        self._tell(error)
+
+    def _tell(self, error: Error | None) -> None:
+        """Tell listeners of the end, once."""
+        watch, self._watch = self._watch, None
+        if watch is None:
+            return
+        bound, began = self._call.operation, self._wire is not None
+        told = Response(
+            id=self.id if began else None, model=bound.model, provider=bound.provider,
+            usage=self.usage if began else Usage(), cost=self.cost if began else None,
+        )  # fmt: skip
+        watch.over(told, error)
 
     async def _deliver(self, event: Event) -> None:
         kind = event.kind

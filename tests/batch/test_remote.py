@@ -122,6 +122,20 @@ def test_what_was_dropped_from_a_row_is_warned_of_in_its_line(tmp_path: Path, mo
     assert told == [["top_k was dropped: openai does not take it"] if n % 2 else None for n in range(7)]
 
 
+def test_listeners_are_told_of_each_part_and_what_it_cost(tmp_path: Path) -> None:
+    service, seen = Service(), list[Any]()
+    made = client(service, on=seen.append)
+    done = made.batch(ROWS, model=MODEL, out=tmp_path / "o.jsonl", mode="remote")
+    ends = [event for event in seen if event.name == "call_ended"]
+    assert [(event.operation, event.kind) for event in ends] == [("batch", "ok")] * 2  # the submission, and the way to its end
+    assert ends[1].usage["input_tokens"] == done.usage["input_tokens"] and ends[1].cost == done.cost > 0
+    assert ends[0].cost is None and not ends[0].usage
+    service.state = "failed"
+    seen.clear()
+    made.batch(ROWS, model=MODEL, out=tmp_path / "p.jsonl", mode="remote")
+    assert [event.kind for event in seen if event.name == "call_ended"] == ["ok", "server"]
+
+
 def test_a_run_that_does_not_wait_is_followed_by_a_later_one(tmp_path: Path) -> None:
     service = Service()
     first = ask(service, tmp_path, wait=False)

@@ -72,6 +72,32 @@ def test_a_text_is_answered_in_sound_and_words(client: Any) -> None:
     assert kinds(list(session))[-1:] in ([], ["closed"])
 
 
+def test_listeners_are_told_of_a_session_and_what_it_cost(sim: Simulator) -> None:
+    seen: list[Any] = []
+    price = {MODEL: {"input": 1, "output": 2, "audio_input": 10, "audio_output": 20}}
+    client = sim.client(on=seen.append, prices=price)
+    with client.realtime(MODEL) as session:
+        session.send_text("Hello")
+        until(session)
+        usage, cost = session.usage, session.cost
+    begun, ended = seen
+    assert (begun.name, ended.name, ended.operation, ended.kind) == ("call_started", "call_ended", "realtime", "ok")
+    assert begun.call == ended.call and f"{ended.provider}/{ended.model}" == MODEL and ended.response_id == "sess_1"
+    assert ended.usage["input_tokens"] == usage.input_tokens == 40 and ended.usage["audio_output_tokens"] == 15
+    assert ended.cost == cost and cost is not None and cost > 0
+
+
+def test_listeners_are_told_why_a_session_did_not_open(sim: Simulator) -> None:
+    seen: list[Any] = []
+    client = sim.client(on=seen.append, providers={"openai": {"api_key": "revoked"}})
+    with pytest.raises(errors.AuthenticationError):
+        client.realtime(MODEL).__enter__()
+    assert [(event.name, getattr(event, "kind", None)) for event in seen] == [
+        ("call_started", None),
+        ("call_ended", "authentication"),
+    ]
+
+
 def test_sound_is_answered(client: Any) -> None:
     with client.realtime(MODEL) as session:
         for piece in audio.pieces(tone(0.5, 24000), 24000, 40):
