@@ -206,6 +206,7 @@ class OperationPlan(_Frozen):
     reads: frozenset[str] = frozenset()  # request names any template reads
     part_reads: frozenset[str] = frozenset()  # fields of messages, turns and parts any template reads
     part_types: frozenset[str] = frozenset()  # types with an entry in `parts`
+    most: tuple[tuple[str, int], ...] = ()  # part type -> how many of them a request holds
     inline: frozenset[str] = frozenset()  # part types whose URLs the engine fetches first
     upload: tuple[tuple[str, Call], ...] = ()
     wrap: Template | None = None

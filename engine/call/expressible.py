@@ -107,6 +107,11 @@ def check_parts(plan: OperationPlan, context: Mapping[str, Any], report: Report)
                     if inner["type"] in MEDIA_TYPES:
                         _check_part(plan, inner, report, " in a tool result")
             _check_part(plan, part, report)
+    for kind, most in plan.most:
+        found = sum(p.get("type") == kind for m in messages if m.__class__ is dict for p in m.get("parts") or ())
+        if found > most:
+            message = f"{plan.provider} takes at most {most} {kind} part{'s' * (most != 1)} in a request, and there are {found}"
+            raise UnsupportedError(message, param="messages")
 
 
 def _check_schema(plan: OperationPlan, context: Mapping[str, Any], report: Report) -> None:

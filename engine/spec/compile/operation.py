@@ -163,6 +163,7 @@ class _Operation:
             reads=frozenset(self.templates.reads),
             part_reads=frozenset(self.templates.part_reads),
             part_types=frozenset(self.templates.part_types),
+            most=tuple((kind, number) for kind, number in (tree.get("most") or _EMPTY).plain().items() if number),
             inline=frozenset(str(n.value) for n in (tree.get("inline") or Node([])).value),
             upload=tuple((kind, make(functions)) for kind, make in uploads),
             wrap=functions.get("wrap"),
