@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
@@ -139,8 +140,8 @@ def _mask_in_place(value: Any, masker: Masker, depth: int = 32) -> None:
     """Mask every text in a tree of our result types, lists and mappings."""
     if not depth:
         return
-    if is_dataclass(value):
-        names = [f.name for f in fields(value)]
+    names = _fields(value.__class__)
+    if names is not None:
         entries: Any = [(n, getattr(value, n)) for n in names]
         put: Any = lambda n, v: setattr(value, n, v)  # noqa: E731
     elif isinstance(value, dict):
@@ -156,9 +157,18 @@ def _mask_in_place(value: Any, masker: Masker, depth: int = 32) -> None:
             masked = masker.text(inner) if len(inner) > 3 else inner
             if masked != inner:
                 put(key, masked)
-        else:
+        elif inner.__class__ not in _TEXTLESS:
             _mask_in_place(inner, masker, depth - 1)
     return None
+
+
+_TEXTLESS = frozenset((type(None), bool, int, float))
+
+
+@lru_cache(maxsize=256)
+def _fields(kind: type) -> tuple[str, ...] | None:
+    """The names of a dataclass's fields; None for any other type."""
+    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else None
 
 
 def masked_headers(headers: dict[str, str], unsigned: dict[str, str], masker: Masker) -> dict[str, str]:

@@ -147,7 +147,7 @@ class Masker:
         grams: set[str] = set()
         stems: set[str] = set()
         short: set[str] = set()
-        for secret in _texts(self._secrets):
+        for secret in dict.fromkeys(_texts(self._secrets)):  # a key is often what signing wrote, too
             for form in _forms(secret):
                 if len(form) >= RUN:
                     grams.update(form[i : i + RUN] for i in range(len(form) - RUN + 1))

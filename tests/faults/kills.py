@@ -7,85 +7,128 @@ import gc
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine import errors
+from engine.ledger.store import SqliteLedger
+from engine.reliability.breaker import Breaker
 from tests.faults.callers import MESSAGES
 from tests.faults.proofs import KEY, client
 from tests.faults.server import Case, Exchange, Server
+from tests.faults.ticking import WAIT, Ticking
 from tests.faults.wires import OPENAI
 
-KILLS = ("client", "server", "cancel", "drop")
+KILLS = ("client", "server", "cancel", "early", "drop")
+PATIENCE = 1.0  # seconds from the kill until nothing is left of it
+MODELS = (OPENAI.model, "openai/gpt-5-mini")
+PRICES = {model: {"input": 1, "output": 10} for model in MODELS}
 
 
 @dataclass
 class Left:
-    """What was still there a second after streams were killed; `rounds` were run in all."""
+    """What was still there a second after `streams` were killed, in so many rounds of all ways; `worst` seconds until all was gone."""
 
     rounds: int = 0
     streams: int = 0
+    worst: float = 0.0
     found: list[str] = field(default_factory=list)
 
 
-async def _ticking(x: Exchange) -> None:
-    await x.stream(x.wire.beginning(), end=False)
-    while True:
-        await x.pause(0.25)
-        await x.chunk(x.wire.ticking())
+class _Killing:
+    """Streams by a route, each with money and a turn set aside and a place in the cache, and what is left of them."""
+
+    def __init__(self, way: str, server: Ticking, streams: int) -> None:
+        self.server, self.streams = server, streams
+        self.ledger = SqliteLedger(":memory:")
+        self.made = client(
+            way, base_url=server.base_url + "/v1", timeout=60.0, max_retries=0, rates={"openai": {"concurrency": 10 * streams}},
+            budgets=[{"usd": 1_000_000}], ledger=self.ledger, prices=PRICES, cache="memory", routes={"either": list(MODELS)},
+        )  # fmt: skip
+        self.left = Left()
+        self.asked = 0
+
+    def begun(self, how: str) -> list[Any]:
+        """New streams, no question like another."""
+        self.asked += self.streams
+        for target in self.made._targets.values():  # what failed last time shall not count
+            target.health.breaker, target.health.calm = Breaker(lambda low, high: low), True
+        said = f"{how}{' ' + WAIT if how == 'early' else ''}"
+        return [self.made.chat.stream("either", f"{said} {self.left.streams + i}", max_tokens=9) for i in range(self.streams)]
+
+    def all_asked(self) -> bool:
+        return self.server.asked >= self.asked
+
+    def baseline(self, tasks: Callable[[], int]) -> None:
+        """What is there before streams are killed."""
+        self.tasks, self.before, self.own = tasks, _files(), tasks()
+
+    def held(self) -> dict[str, int]:
+        """What is there of killed streams now."""
+        gate = self.made._gate
+        found = {
+            "connections": self.server.open,
+            "files": _files() - self.before,
+            "tasks": self.tasks() - self.own,
+            "calls": sum(view["in_flight"] for view in self.made.health(*MODELS).values()),
+            "turns": sum(scope.running for scope in gate.limiter._made.values()),
+            "reservations": self.ledger.spent("total:all")[1],
+            "questions": len(self.made._cache.flights),
+        }
+        return {what: count for what, count in found.items() if count > 0}
+
+    def look(self, how: str, killed: float) -> bool:
+        """Whether nothing is left, or it is too late for that: then it is written down."""
+        held, seconds = self.held(), time.monotonic() - killed
+        if held and seconds < PATIENCE:
+            return False
+        self.left.worst = max(self.left.worst, seconds)
+        if held:
+            self.left.found.append(f"round {self.left.rounds}, {how}: {held}")
+        return True
+
+    def strange(self, how: str, ended: list[Any], right: Callable[[Any], bool]) -> None:
+        """Note ends that are not the right ones."""
+        if wrong := [one for one in ended if not right(one)]:
+            self.left.found.append(f"round {self.left.rounds}, {how}: {len(wrong)} ended with {wrong[0]!r}")
 
 
 def kills(way: str, streams: int = 256, rounds: int = 2) -> Left:
     """Open so many streams, kill them all in one way, look what is left after a second; all ways in each round."""
-    left = Left()
-    with Server() as server:
-        case = server.open(Case(_ticking, KEY, wire=OPENAI))
-        run = _kills_sync if way == "sync" else _kills_async
-        done = run(way, server, case, streams, rounds, left)
-        if way != "sync":
-            asyncio.run(done)
-    return left
+    with Ticking(b"".join(OPENAI.beginning()), OPENAI.ticking()) as server:
+        killing = _Killing(way, server, streams)
+        if way == "sync":
+            _kills_sync(killing, rounds)
+        else:
+            asyncio.run(_kills_async(killing, rounds))
+        killing.ledger.close()
+    return killing.left
 
 
 def _files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def _look(left: Left, case: Case, how: str, before: int, tasks: int = 0) -> None:
-    if case.open:
-        left.found.append(f"{how}: {case.open} connections")
-    if tasks > 0:  # threads of others may have ended meanwhile
-        left.found.append(f"{how}: {tasks} tasks")
-    if (files := _files() - before) > 0:
-        left.found.append(f"{how}: {files} files")
-    left.rounds += 1
-
-
-async def _kills_async(way: str, server: Server, case: Case, streams: int, rounds: int, left: Left) -> None:
-    async with client(way, case, timeout=60.0, max_retries=0) as made:
-        await _killed(made, server, case, "client", 1, Left())
-        await asyncio.sleep(0.2)
-        before, own = _files(), len(asyncio.all_tasks())
+async def _kills_async(killing: _Killing, rounds: int) -> None:
+    left = killing.left
+    async with killing.made as made:
+        for model in MODELS:
+            made.operation(model)
+        await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.01) for _ in range(64)))  # the loop's own threads
+        killing.baseline(lambda: len(asyncio.all_tasks()))
         for _ in range(rounds):
             for how in KILLS:
-                await _killed(made, server, case, how, streams, left)
-                await _gone(case, before)
-                _look(left, case, how, before, len(asyncio.all_tasks()) - own)
+                killed = await _killed(killing, how)
+                while not killing.look(how, killed):
+                    await asyncio.sleep(0.01)
+            left.rounds += 1
 
 
-def _held(case: Case, before: int) -> bool:
-    """Is a connection or a file of killed streams still there?"""
-    return bool(case.open) or _files() > before
-
-
-async def _gone(case: Case, before: int) -> None:
-    until = time.monotonic() + 1
-    while _held(case, before) and time.monotonic() < until:
-        await asyncio.sleep(0.02)
-
-
-async def _killed(made: Any, server: Server, case: Case, how: str, streams: int, left: Left) -> None:
-    running = [made.chat.stream(case.wire.model, MESSAGES) for _ in range(streams)]
+async def _killed(killing: _Killing, how: str) -> float:
+    """Begin streams and end them: when that was."""
+    running = killing.begun(how)
+    killing.left.streams += len(running)
 
     async def begin(stream: Any) -> None:
         async for event in stream:
@@ -96,54 +139,63 @@ async def _killed(made: Any, server: Server, case: Case, how: str, streams: int,
         async for _ in stream:
             pass
 
-    await asyncio.gather(*(begin(stream) for stream in running))
-    left.streams += streams
+    if how != "early":
+        await asyncio.gather(*(begin(stream) for stream in running))
     if how == "client":
+        killed = time.monotonic()
         await asyncio.gather(*(stream.close() for stream in running))
     elif how == "drop":
+        killed = time.monotonic()
         running.clear()
     else:
         tasks = [asyncio.ensure_future(go_on(stream)) for stream in running]
         await asyncio.sleep(0.05)
+        while not killing.all_asked():
+            await asyncio.sleep(0.005)
+        killed = time.monotonic()
         if how == "server":
-            server.kill(case)
-        for task in tasks if how == "cancel" else ():
+            killing.server.kill()
+        for task in tasks if how != "server" else ():
             task.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
-        wanted = asyncio.CancelledError if how == "cancel" else errors.Error
-        if strange := [e for e in ended if not isinstance(e, wanted)]:
-            left.found.append(f"{how}: {len(strange)} ended with {strange[0]!r}")
+        wanted = asyncio.CancelledError if how != "server" else errors.Error
+        killing.strange(how, ended, lambda end: isinstance(end, wanted))
+    return killed
 
 
-def _kills_sync(way: str, server: Server, case: Case, streams: int, rounds: int, left: Left) -> None:
-    with client(way, case, timeout=60.0, max_retries=0) as made:
-        _killed_sync(made, server, case, "client", 1, Left())
-        server.quiet(case, idle=True)
-        before, own = _files(), threading.active_count()
+def _kills_sync(killing: _Killing, rounds: int) -> None:
+    left = killing.left
+    with killing.made as made:
+        for model in MODELS:
+            made.operation(model)
+        killing.baseline(threading.active_count)
         for _ in range(rounds):
             for how in KILLS:
-                _killed_sync(made, server, case, how, streams, left)
-                until = time.monotonic() + 1
-                while _held(case, before) and time.monotonic() < until:
-                    time.sleep(0.02)
-                _look(left, case, how, before, threading.active_count() - own)
+                killed, ended = _killed_sync(killing, how)
+                while not killing.look(how, killed):
+                    time.sleep(0.01)
+                ends = (lambda end: isinstance(end, errors.Error)) if how == "server" else (lambda end: end is None)
+                killing.strange(how, ended, ends)
+            left.rounds += 1
 
 
-def _killed_sync(made: Any, server: Server, case: Case, how: str, streams: int, left: Left) -> None:
+def _killed_sync(killing: _Killing, how: str) -> tuple[float, list[Any]]:
     """The same for the blocking client; what cancels there is a close by another thread than the one that reads."""
-    running = [made.chat.stream(case.wire.model, MESSAGES) for _ in range(streams)]
-    for stream in running:
+    running = killing.begun(how)
+    killing.left.streams += len(running)
+    ended: list[BaseException | None] = []
+    for stream in running if how != "early" else ():
         next(event for event in stream if event.kind == "text")
-    left.streams += streams
     if how == "client":
+        killed = time.monotonic()
         for stream in running:
             stream.close()
     elif how == "drop":
         stream = None
+        killed = time.monotonic()
         running.clear()
         gc.collect()
     else:
-        ended: list[BaseException | None] = []
 
         def go_on(stream: Any) -> None:
             try:
@@ -153,18 +205,16 @@ def _killed_sync(made: Any, server: Server, case: Case, how: str, streams: int, 
             except BaseException as error:
                 ended.append(error)
 
-        threads = [threading.Thread(target=go_on, args=(stream,), daemon=True) for stream in running]
-        for thread in threads:
-            thread.start()
+        for stream in running:
+            threading.Thread(target=go_on, args=(stream,), daemon=True).start()
+        while not killing.all_asked():
+            time.sleep(0.005)
+        killed = time.monotonic()
         if how == "server":
-            server.kill(case)
-        for stream in running if how == "cancel" else ():
+            killing.server.kill()
+        for stream in running if how != "server" else ():
             stream.close()
-        for thread in threads:
-            thread.join(2)
-        strange = [e for e in ended if not (e is None if how == "cancel" else isinstance(e, errors.Error))]
-        if strange or len(ended) < streams:
-            left.found.append(f"{how}: {streams - len(ended)} still read, {len(strange)} ended with {strange[:1]!r}")
+    return killed, ended
 
 
 def cancelled_anywhere(way: str, moments: int) -> Left:
@@ -200,7 +250,9 @@ def cancelled_anywhere(way: str, moments: int) -> Left:
                 left.found.append(f"{case.busy} connections, {len(asyncio.all_tasks()) - own} tasks")
             if (await made.chat(case.wire.model, MESSAGES)).text == "":
                 left.found.append("the next call has no answer")
-        await _gone(case, _files())
+        until = time.monotonic() + PATIENCE
+        while case.open and time.monotonic() < until:
+            await asyncio.sleep(0.01)
         if case.open:
             left.found.append(f"{case.open} connections after the client was closed")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.faults.bounds import nearly_spent, rated
 from tests.faults.deadlines import LATE, deadlines
-from tests.faults.kills import cancelled_anywhere, kills
+from tests.faults.kills import KILLS, cancelled_anywhere, kills
 from tests.faults.proofs import WAYS
 from tests.faults.storm import storm, storm_on_loopback
 from tests.faults.table import BY_ID
@@ -40,7 +42,23 @@ def test_r7_no_call_outlives_its_deadline() -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_r8_nothing_is_left_of_killed_streams(way: str) -> None:
     left = kills(way, streams=32, rounds=2)
-    assert left.streams == 2 * 4 * 32 and not left.found
+    assert left.rounds == 2 and left.streams == 2 * len(KILLS) * 32 and not left.found
+
+
+@pytest.mark.parametrize("way", ["sync", "aiohttp"])
+def test_what_a_careless_client_leaves_is_found(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client whose streams cannot be closed: the proof of the test above must not pass."""
+
+    async def later(self: Any) -> None:
+        pass
+
+    monkeypatch.setattr("tests.faults.kills.KILLS", ("client",))
+    monkeypatch.setattr("tests.faults.kills.PATIENCE", 0.2)
+    monkeypatch.setattr("engine.call.send.drive.Deliveries.close", lambda self: None)
+    monkeypatch.setattr("engine.call.send.drive_async.AsyncDeliveries.close", later)
+    monkeypatch.setattr("engine.call.send.drive_async.AsyncDeliveries.abandon", lambda self: None)
+    found = kills(way, streams=8, rounds=1).found
+    assert len(found) == 1 and all(f"'{what}': 8" in found[0] for what in ("connections", "files"))
 
 
 @pytest.mark.parametrize("way", WAYS[1:])

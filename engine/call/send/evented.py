@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterable
+from importlib.util import find_spec
 from typing import Any
 
 import httpcore
@@ -14,6 +16,10 @@ from engine.call.send.pooled import CALM, KEEPALIVE, Burst, Target, failure, lef
 from engine.types import HttpRequest
 
 __all__ = ["AsyncPooledTransport"]
+
+if find_spec("sniffio") is None:
+    # httpcore asks for it three times a call; what is not there would be looked for on the disk every time.
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 
 class _Stream(httpcore.AsyncNetworkStream):

@@ -118,6 +118,8 @@ class GivenTransport:
             _refuse_private(ready)
             if isinstance(self._inner, httpx.HTTPTransport):
                 ready = _pinned(ready, public_address(ready.url.host, ready.url.port or 443))
+        if timing.sent is not None:
+            timing.sent()  # as near to it as anybody can tell
         try:
             return GivenReply(self._inner.handle_request(ready), timing)
         except SendFailure:
@@ -171,6 +173,8 @@ class AsyncGivenTransport:
             if isinstance(self._inner, httpx.AsyncHTTPTransport):
                 look_up = asyncio.get_running_loop().run_in_executor
                 ready = _pinned(ready, await look_up(None, public_address, ready.url.host, ready.url.port or 443))
+        if timing.sent is not None:
+            timing.sent()
         try:
             return AsyncGivenReply(await self._inner.handle_async_request(ready), timing)
         except SendFailure:
