@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from engine.accounting.desk import estimate
@@ -16,7 +18,7 @@ from engine.call.send.identity import Identify
 from engine.errors import ConfigError, Error, UnsupportedError
 from engine.leaving import bare, foreign, leaving
 from engine.reliability.attempts import Attempts
-from engine.reliability.deadline import Clock, Deadline, Limits, microseconds
+from engine.reliability.deadline import Clock, Deadline, Limits
 from engine.reliability.health import Health
 from engine.reliability.retry import Bucket, KeyRing
 from engine.routing.desk import RoutingDesk
@@ -202,7 +204,7 @@ class Caller(RoutingDesk):
         """The call for these fields, rendered but unsigned. Pops the options that are not fields of the request."""
         timeout = attempts = out = dialect = None
         if not fields.keys().isdisjoint(_OPTIONS):
-            timeout, attempts, out, dialect = (fields.pop(name, None) for name in _OPTIONS)
+            timeout, attempts, out, dialect = map(fields.pop, _OPTIONS, repeat(None))
         target = self._target(model, operation, None) if dialect is None else bound_to(self, model, operation, dialect)
         limits = target.limits
         if timeout is not None or attempts is not None:
@@ -219,31 +221,24 @@ class Caller(RoutingDesk):
         if target.missing is not None:
             raise ConfigError(target.missing, provider=bound.provider, model=bound.model, operation=bound.name)
         key = bound.plan.idempotency_key
-        if (
-            request is not None
-            and key
-            and bound.plan.replay == "keyed"
-            and key.lower() not in {name.lower() for name in request.headers}
-        ):
-            import secrets
-
-            request.headers[key] = secrets.token_hex(16)  # one for all attempts of this call (RELIABILITY R4)
-        run = Attempts(
-            target.name, limits, deadline, self._clock, target.bucket, target.provider.ring, bound.plan.replay, target.health
-        )
-
-        def finish(response: Response) -> None:
-            run.wrote(response.usage.output_tokens)
-            _finish(response, bound, context["$report"], run, wanted)
-            attach(response, response.report, self, bound, context, self._clock.time())
-
-        tokens = target.provider.tokens
-        call = Call(bound, request, target.route, run, self._clock, target.credentials, tokens, finish, context, unsupported)
+        if key and request is not None and bound.plan.replay == "keyed":
+            _name(request, key)
+        ring, replay = target.provider.ring, bound.plan.replay
+        run = Attempts(target.name, limits, deadline, self._clock, target.bucket, ring, replay, target.health)
+        finish = partial(self._finish, bound, run, context, wanted)
+        keys, tokens = target.credentials, target.provider.tokens
+        call = Call(bound, request, target.route, run, self._clock, keys, tokens, finish, context, unsupported)
         if out is not None:
             from engine.disk import place
 
             call.out = place(out, stream)
         return call
+
+    def _finish(self, bound: Operation, run: Attempts, context: Mapping[str, Any], wanted: Any, response: Response) -> None:
+        """Complete the answer of a call."""
+        run.wrote(response.usage.output_tokens)
+        _finish(response, bound, context["$report"], run, wanted)
+        attach(response, response.report, self, bound, context, self._clock.time())
 
     def _share(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Share:
         """What a call of several exchanges begins with."""
@@ -326,6 +321,14 @@ def _leaving(problem: Exception, call: Call | None) -> Error:
     return leaving(error, call) if call is not None else bare(error)
 
 
+def _name(request: HttpRequest, key: str) -> None:
+    """Give the request a name of its own, one for all attempts of its call (RELIABILITY R4)."""
+    if key.lower() not in {name.lower() for name in request.headers}:
+        import secrets
+
+        request.headers[key] = secrets.token_hex(16)
+
+
 def _finish(response: Response, operation: Operation, report: Report, run: Attempts, wanted: Any) -> None:
     """Complete a Response: its report, where it came from, the parsed object."""
     if report is not None:
@@ -334,7 +337,7 @@ def _finish(response: Response, operation: Operation, report: Report, run: Attem
             report.ignored_events.update(response.report.ignored_events)
             response.report = report
         report.attempts = run.records
-        report.timings["total"] = microseconds(run.deadline.elapsed())
+        report.timings["total"] = int(run.deadline.elapsed() * 1e6) / 1e6  # `round` takes as long as all the rest here
     if response.provider is None:
         response.provider = operation.provider
     if wanted is not None and response.finish_reason in ("stop", None) and not response.tool_calls and response.refusal is None:

@@ -58,17 +58,14 @@ class Call:
 
     def timing(self, seconds: float) -> Timing:
         """Limits of an exchange that may take this long, within the deadline."""
-        limits, end = self.attempts.limits, self.attempts.deadline.at
-        now = self.clock.monotonic()
-        left = end - now if end > now else 0.0
-        connect, send = limits.connect, limits.send
-        return Timing(
-            connect if connect < left else left,
-            send if send < left else left,
-            Timer(now + seconds if seconds < left else end, self.clock.monotonic),
-            limits.header_bytes,
-            self.attempts.sent if self.attempts.booked is not None else None,
-        )
+        attempts, clock = self.attempts, self.clock.monotonic
+        limits, end, now = attempts.limits, attempts.deadline.at, clock()
+        connect, send, left = limits.connect, limits.send, end - now
+        if left < connect or left < send:
+            left = max(0.0, left)
+            connect, send = min(connect, left), min(send, left)
+        sent = attempts.sent if attempts.booked is not None else None
+        return Timing(connect, send, Timer(now + seconds if seconds < left else end, clock), limits.header_bytes, sent)
 
     def way(self, request: HttpRequest) -> Route:
         """How to reach the request's host: by the caller's settings, at public addresses only where that is due."""
@@ -78,7 +75,8 @@ class Call:
         limits, timing = self.attempts.limits, self.timing(seconds)
         if isinstance(request.body, Content):
             timing.timer.until, timing.answer = self.attempts.deadline.at, seconds
-        return Exchange(request, self.way(request), timing, limits.body_bytes, limits.error_bytes, limits.ratio)
+        route = self.way(request) if request.public else self.route
+        return Exchange(request, route, timing, limits.body_bytes, limits.error_bytes, limits.ratio)
 
     def ready(self) -> Flow:
         """The request, signed; first everything it cannot be written without."""

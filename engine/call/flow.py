@@ -61,15 +61,15 @@ def exchanged(
             signed = True
             exchange = call.exchange(request, seconds)
             answer = yield exchange if carried is None else carried(exchange)
-            refuse_redirect(answer.status)
+            if answer.status >= 300:
+                refuse_redirect(answer.status)
             value = read(answer)
         except SendFailure as failure:
             error, unsent = attempts.failure(failure.kind, str(failure)), failure.unsent
         except Error as raised:
             error, unsent = raised, not signed
         else:
-            attempts.answered()
-            attempts.succeeded()
+            attempts.succeeded(at_once=True)
             return value, answer.headers
         yield from call.after(error, answer.headers if answer is not None else None, unsent, signed)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import DeadlineError, Error, for_kind
-from engine.reliability.deadline import Clock, Deadline, Limits, microseconds
+from engine.reliability.deadline import Clock, Deadline, Limits
 from engine.reliability.health import Health
 from engine.reliability.retry import BILLED, Bucket, Failed, KeyRing, decide, happened
 
@@ -19,10 +19,11 @@ __all__ = ["Attempts"]
 class Attempts:
     """Bookkeeping and decisions of one call to one provider. Pure but for the clock it is given."""
 
-    __slots__ = (
-        "_bucket", "_clock", "_ended", "_kinds", "_last", "_number", "_refreshed", "_ring", "_start", "_used", "booked", "deadline",
-        "first", "health", "key", "limits", "notify", "possibly_billed", "records", "replay", "running", "shown", "target",
-    )  # fmt: skip
+    # what only a failure asks for
+    possibly_billed = 0
+    _kinds: dict[str, int] | None = None
+    _refreshed = False
+    _used: frozenset[int] = frozenset()
 
     def __init__(
         self,
@@ -41,15 +42,11 @@ class Attempts:
         self.replay = replay
         self.notify: Callable[[str, dict[str, Any]], None] | None = None  # who watches the call (engine.watching)
         self.records: list[dict[str, Any]] = []
-        self.possibly_billed = 0
         self._clock = clock
         self._bucket = bucket
         self._ring = ring
         self._number = 0
-        self._kinds: dict[str, int] | None = None
         self._last: str | None = None
-        self._refreshed = False
-        self._used: frozenset[int] = frozenset()
         self._start = self._ended = 0.0
         self.first: float | None = None  # seconds to the first event of a stream
         self.running = False  # an attempt is under way
@@ -67,8 +64,10 @@ class Attempts:
         self.running = True
         self._start = now
 
-    def succeeded(self) -> None:
-        """The attempt gave its whole answer."""
+    def succeeded(self, at_once: bool = False) -> None:
+        """The attempt gave its whole answer: `at_once`, or at the end of what `opened` began."""
+        if at_once:
+            self.answered()
         self._record("ok")
         if self.health is not None:
             self.health.succeeded(self._ended, self._ended - self._start, self.first)
@@ -76,8 +75,9 @@ class Attempts:
     def answered(self) -> None:
         """The attempt gave its first content: what the retry budget counts as a success."""
         self.shown = True
-        self._bucket.succeeded(self._last)
-        self._last = None
+        if self._last is not None or self._bucket.tokens < Bucket.CAPACITY:
+            self._bucket.succeeded(self._last)
+            self._last = None
 
     def sent(self) -> None:
         """The attempt's request goes out now."""
@@ -178,7 +178,8 @@ class Attempts:
     def _record(self, kind: str, status: int | None = None) -> None:
         self.running = False
         self._ended = self._clock.monotonic()
-        record: dict[str, Any] = {"target": self.target, "kind": kind, "seconds": microseconds(self._ended - self._start)}
+        seconds = int((self._ended - self._start) * 1e6) / 1e6
+        record: dict[str, Any] = {"target": self.target, "kind": kind, "seconds": seconds}
         if status is not None:
             record["status"] = status
         if self._ring.size > 1:

@@ -11,12 +11,7 @@ from typing import Any
 
 from engine.errors import ConfigError, DeadlineError, Error
 
-__all__ = ["Clock", "Deadline", "Limits", "Telling", "Timer", "microseconds"]
-
-
-def microseconds(seconds: float) -> float:
-    """A time to be told, cut to whole microseconds: `round` takes as long as a tenth of a call's bookkeeping."""
-    return int(seconds * 1e6) / 1e6
+__all__ = ["Clock", "Deadline", "Limits", "Telling", "Timer"]
 
 
 class Clock:

@@ -126,8 +126,6 @@ class Bucket:
 
     def succeeded(self, after: str | None) -> None:
         """Note a success: of a first attempt (None) or of the retry after a failure of that kind."""
-        if after is None and self.tokens >= self.CAPACITY:  # the usual case costs no lock
-            return
         with self._lock:
             self.tokens = min(self.CAPACITY, self.tokens + (1 if after is None else self.cost(after)))
 

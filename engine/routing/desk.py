@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from engine.accounting.desk import Desk
@@ -104,7 +105,7 @@ class RoutingDesk(Desk):
         restart = on_interrupt == "restart"
         tenant = tags = hints = wish = None
         if not fields.keys().isdisjoint(_ASIDE):
-            tenant, tags, hints, wish = (fields.pop(name, None) for name in _ASIDE)
+            tenant, tags, hints, wish = map(fields.pop, _ASIDE, repeat(None))
         if model.__class__ is str and model not in self._routes:
             limited = fields.get("timeout") is not None
             call = self._prepare(operation, model, fields, stream)
@@ -112,7 +113,8 @@ class RoutingDesk(Desk):
                 watch.account = Account(tenant, _tags(tags))
                 watch.follows(call)
             work = self.work(call, model, stream, restart, limited)
-            if self._gate is not None or call.attempts.health is None or not call.attempts.health.calm:
+            health = call.attempts.health
+            if self._gate is not None or health is None or not health.calm:
                 work = guarded(self._gate, call, work, Account(tenant, _tags(tags)))
             if self._cache is not None:
                 work = self._cache.around(call, work, stream, Account(tenant, _tags(tags), cache=wish))

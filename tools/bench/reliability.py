@@ -2,10 +2,14 @@
 
     python tools/bench/reliability.py [--rounds 15]
 
-A call of a client (attempts, deadline, retry budget, breaker, health, report, bill) beside the same request written, handed to
-the same transport and read by the bare operation, with nothing around them. The transport answers at once from memory. The
-difference is everything a client adds, so more than reliability alone. `limited` has rates for requests, tokens and
-concurrency on top. `event` is an event of a stream that a read of its own brings, `burst` one of 20 that one read brings.
+`layer` is what the budget speaks of: a call of a client beside one that does all the same but for reliability. That one looks
+up the model, writes and signs the request, hands it to the same transport, reads the answer and makes report and bill; it has
+no attempts, deadline, retry budget, breaker, health, limits of the exchange, nor the flow and driver that carry them.
+
+`client` is a call of a client beside the bare operation, which writes a request and reads its answer, and nothing else: the
+lookup, signing, report and bill are in it too. `limited` has rates for requests, tokens and concurrency on top. `event` is an
+event of a stream that a read of its own brings, `burst` one of 20 that one read brings. The transport answers at once from
+memory.
 
 Rounds are interleaved; printed are the median of the differences inside a round, and the difference of the best rounds, which
 says more on a machine that has other work.
@@ -20,6 +24,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +112,63 @@ def differences(ways: list[Callable[[], Any]], times: int, rounds: int) -> list[
     return [(statistics.median(a - b for a, b in zip(one, bare)), min(one) - min(bare)) for one in found[1:]]
 
 
+class _Nothing:
+    """In the place of attempts and their deadline: what the rest of a call asks them, and no bookkeeping."""
+
+    key = 0
+    deadline: Any
+    records: tuple[()] = ()
+
+    def __init__(self, *_: Any) -> None:
+        self.deadline = self
+
+    def wrote(self, tokens: int | None) -> None:
+        return None
+
+    def elapsed(self) -> float:
+        return 0.0
+
+
+def _body(transport: Memory, request: Any) -> tuple[_Reply, bytes]:
+    reply = transport.open(request, None, None)
+    pieces = []
+    while piece := reply.read():
+        pieces.append(piece)
+    reply.close()
+    return reply, b"".join(pieces)
+
+
+def layer(rounds: int, times: int = 300) -> tuple[float, float]:
+    """Seconds that reliability adds to a call."""
+    calling: Any = import_module("engine.calling")
+    transport = Memory()
+    guarded, open_ = client(transport), client(transport)
+
+    def unguarded() -> str:
+        call = open_._prepare("chat", MODEL, dict(FIELDS), False)
+        reply, body = _body(transport, call.at_once())
+        response = call.operation.read(reply.status, reply.headers, body, call.request)
+        call.finish(response)
+        text: str = response.text
+        return text
+
+    def swapped(attempts: Any, deadline: Any, way: Callable[[], str]) -> Callable[[], str]:
+        def run() -> str:
+            calling.Attempts, calling.Deadline = attempts, deadline
+            return way()
+
+        return run
+
+    own = calling.Attempts, calling.Deadline
+    try:
+        ways = [swapped(_Nothing, _Nothing, unguarded), swapped(*own, lambda: guarded.chat(MODEL, **FIELDS).text)]
+        return differences(ways, times, rounds)[0]
+    finally:
+        calling.Attempts, calling.Deadline = own
+
+
 def calls(rounds: int, times: int = 300) -> dict[str, tuple[float, float]]:
-    """{plain, limited: seconds that a client adds to a call}."""
+    """{client, limited: seconds that a client adds to a call of the bare operation}."""
     transport = Memory()
     plain, limited = client(transport), client(transport, rates=RATES)
     operation = plain.operation(MODEL)
@@ -116,15 +176,11 @@ def calls(rounds: int, times: int = 300) -> dict[str, tuple[float, float]]:
     def bare() -> str:
         request = operation.render(**FIELDS)
         request.headers["Authorization"] = "Bearer sk-x"
-        reply = transport.open(request, None, None)
-        pieces = []
-        while piece := reply.read():
-            pieces.append(piece)
-        reply.close()
-        return operation.read(reply.status, reply.headers, b"".join(pieces), request).text
+        reply, body = _body(transport, request)
+        return operation.read(reply.status, reply.headers, body, request).text
 
     ways: list[Callable[[], Any]] = [bare, lambda: plain.chat(MODEL, **FIELDS).text, lambda: limited.chat(MODEL, **FIELDS).text]
-    return dict(zip(("plain", "limited"), differences(ways, times, rounds)))
+    return dict(zip(("client", "limited"), differences(ways, times, rounds)))
 
 
 def events(rounds: int, pieces: list[bytes], times: int = 3) -> tuple[float, float]:
@@ -156,7 +212,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
-    found = {**calls(rounds), "event": events(rounds, SINGLE), "burst": events(rounds, BURSTS)}
+    found = {"layer": layer(rounds), **calls(rounds), "event": events(rounds, SINGLE), "burst": events(rounds, BURSTS)}
     for name, (median, best) in found.items():
         print(f"{name:8} {median * 1e6:7.2f} µs more, {best * 1e6:7.2f} in the best of {rounds} rounds")
     return 0
