@@ -195,7 +195,8 @@ class Kept:
         """The submission failed: for good, or nobody knows."""
         from engine.reliability.retry import Failed, happened
 
-        if error.kind in ("ambiguous", "deadline") or (error.retryable and happened(Failed(error, 0, 0))):
+        busy = self._again and error.status == 409  # with its key: an earlier sending of the same is still at work
+        if error.kind in ("ambiguous", "deadline") or (error.retryable and (busy or happened(Failed(error, 0, 0)))):
             self.unknown(error.message)
         else:
             self.store.settle(self.key, "failed", error.message)

@@ -290,7 +290,7 @@ def test_a_job_is_followed_under_the_name_it_chose_itself(tmp_path: Path) -> Non
             raise httpx.ReadError("cut off")  # the task was heard, its answer was not
         return httpx.Response(400, json={"errors": [{"code": "conflictTaskUUID", "message": "in use"}]})
 
-    settings = {
+    settings: dict[str, Any] = {
         "providers": {"runware": {"api_key": "k"}},
         "transport": httpx.MockTransport(handle),
         "jobs": tmp_path / "jobs.sqlite",
@@ -305,6 +305,37 @@ def test_a_job_is_followed_under_the_name_it_chose_itself(tmp_path: Path) -> Non
     assert len({task["taskUUID"] for task in asked}) == 1 and [t["taskType"] for t in asked] == ["videoInference"] * 2 + [
         "getResponse"
     ]
+
+
+def test_a_submission_whose_first_sending_is_still_at_work_is_kept(tmp_path: Path) -> None:
+    """HeyGen answers a second request with the same key by 409 until the first is done; then by what the first was told."""
+    keys: list[str] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json={"data": {"id": "v-1", "status": "completed", "video_url": "https://films.test/v.mp4"}})
+        keys.append(request.headers["idempotency-key"])
+        if len(keys) == 1:
+            raise httpx.ReadError("cut off")
+        if len(keys) == 2:
+            return httpx.Response(409, json={"error": {"code": "request_in_progress", "message": "in progress"}})
+        return httpx.Response(200, json={"data": {"video_id": "v-1", "status": "waiting"}})
+
+    settings: dict[str, Any] = {
+        "providers": {"heygen": {"api_key": "k"}},
+        "transport": httpx.MockTransport(handle),
+        "jobs": tmp_path / "jobs.sqlite",
+        "attempts": 1,
+    }
+    with Client(**settings) as client:
+        with pytest.raises(errors.Error):
+            client.video.submit("heygen/a-1", "Good morning.")
+        (row,) = client.jobs.list()
+        with pytest.raises(errors.ServerError):
+            client.job(row["key"]).wait()
+        assert client.jobs.list()[0]["status"] == "claimed"
+        assert client.job(row["key"]).wait().outputs[0].url == "https://films.test/v.mp4"
+    assert len(keys) == 3 and len(set(keys)) == 1
 
 
 @pytest.mark.parametrize("name", ["keyed", "plain", "quick-runware", "quick-transcribe"])
