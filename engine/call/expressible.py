@@ -78,7 +78,7 @@ def _drop(plan: OperationPlan, context: dict[str, Any], report: Report, policy: 
 
 def check_parts(plan: OperationPlan, context: Mapping[str, Any], report: Report) -> None:
     """Refuse content that no template reads; thinking, names and marks of failure are dropped with a warning (SERVE.md 5, 17)."""
-    if len(context.get("images") or ()) > 1 and "images" not in plan.reads:
+    if plan.name == "image_edit" and len(context.get("images") or ()) > 1 and "images" not in plan.reads:
         raise UnsupportedError(f"{plan.name} takes one picture here", param="image")
     if "response_format" in context:
         _check_schema(plan, context, report)

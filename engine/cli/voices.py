@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -88,7 +87,7 @@ def _told(answer: Any, arguments: argparse.Namespace) -> int:
     if answer is None:
         return 0
     if arguments.json:
-        print(json.dumps([voice.to_dict() for voice in answer.voices], indent=2, ensure_ascii=False))
+        print(dumps([voice.fields for voice in answer.voices], indent=2))
         return 0
     for voice in answer.voices:
         print(safe(" ".join(str(value) for value in (voice.id, voice.status) if value)))

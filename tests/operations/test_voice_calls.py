@@ -119,6 +119,8 @@ def test_a_clone_without_a_recording_is_no_request() -> None:
     server = Server({})
     with pytest.raises(ConfigError, match="samples"):
         client(server).clone_voice("choir", "Ann")
+    with pytest.raises(ConfigError, match="not as a text"):
+        client(server).clone_voice("choir", "Ann", ["ann.wav"])
     assert not server.seen
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ INPUTS = 100_000  # texts of one request
 HELD = 44 << 20  # bytes of a file that is written into JSON: its base64 is within what a body may be
 #: words of several services for what a text is embedded for
 _INPUT_TYPES = {**{word: word for word in INPUT_TYPES}, "semantic_similarity": "similarity", "code_retrieval_query": "code_query"}
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\-=\s]*\Z")  # also in the alphabet for URLs
 _HELD = frozenset(("data", "uri", "text"))  # fields of a part that hold its content
 _BYTES = (bytes, bytearray, memoryview, Content)
 _VIEWS = frozenset(("uri", "format", "text", "bytes", "arguments", "arguments_json", "json"))
@@ -54,7 +56,11 @@ def _media_field(value: Any, kind: str | None, name: str, notes: Notes, reads: f
     if isinstance(value, Mapping) and isinstance(value.get("bytes"), Content):
         return _file(kind, value["bytes"], value, reads)
     if isinstance(value, str):
-        part = media(kind, url=value) if ":" in value[:32] else media(kind, data=value)
+        address = ":" in value[:32]
+        if not address and not _BASE64.match(value[:256]):
+            message = f"`{name}` is neither an address nor base64: a file is given as a pathlib.Path, not as a text"
+            raise ConfigError(message, param=name)
+        part = media(kind, url=value) if address else media(kind, data=value)
     else:
         item = mapping_of(value, f"`{name}`")
         media_type = item.get("content_type")
