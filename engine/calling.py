@@ -220,9 +220,8 @@ class Caller(RoutingDesk):
         request, context, unsupported = bound.start(fields)
         if target.missing is not None:
             raise ConfigError(target.missing, provider=bound.provider, model=bound.model, operation=bound.name)
-        key = bound.plan.idempotency_key
-        if key and request is not None and bound.plan.replay == "keyed":
-            _name(request, key)
+        if request is not None and bound.plan.idempotency_key and bound.plan.replay == "keyed":
+            _name(request, bound.plan.idempotency_key)
         ring, replay = target.provider.ring, bound.plan.replay
         run = Attempts(target.name, limits, deadline, self._clock, target.bucket, ring, replay, target.health)
         finish = partial(self._finish, bound, run, context, wanted)

@@ -45,4 +45,4 @@ def test_an_event_of_a_stream_does_not_grow(pieces: list[bytes], most: float) ->
         for _ in plain.chat.stream(MODEL, **FIELDS):
             pass
 
-    assert counted(read) <= most * EVENTS
+    assert counted(read) <= most * EVENTS + 400  # the request, the first events and the end of the stream
