@@ -44,11 +44,13 @@ def exchanged(
     read: Callable[[Answer], Any],
     ready: Callable[[], Flow] | None = None,
     carried: Callable[[Exchange], Any] | None = None,
+    redirects: bool = False,
 ) -> Flow:
     """(what `read` makes of the whole reply, its headers), after as many attempts as that takes.
 
     `timeout` (seconds) is the spec's own for this exchange. `ready` makes the signed request of an exchange that is not the
-    operation's own: what a job asks on its way. `carried` puts another step in the place of the exchange: one that stores.
+    operation's own: what a job asks on its way. `carried` puts another step in the place of the exchange: one that stores. With
+    `redirects` one is an answer like any other for `read`, which follows it by its own rules; else it is refused.
     """
     attempts = call.attempts
     seconds = timeout or attempts.limits.until_headers(False)
@@ -61,7 +63,7 @@ def exchanged(
             signed = True
             exchange = call.exchange(request, seconds)
             answer = yield exchange if carried is None else carried(exchange)
-            if answer.status >= 300:
+            if answer.status >= 300 and not redirects:
                 refuse_redirect(answer.status)
             value = read(answer)
         except SendFailure as failure:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import base64
 import binascii
 from typing import Any
+from urllib.parse import urljoin
 
 from engine.call.address import check_media_url, check_url, must_be_public
+from engine.call.call import refuse_redirect
 from engine.call.failure import failure
 from engine.call.flow import Call, exchanged, whole
 from engine.call.read import error_document, read_stored
@@ -23,6 +25,8 @@ __all__ = ["kept", "saved", "stored"]
 
 _KINDS = frozenset(("audio", "image", "video", "content"))
 _BARE = Auth()
+_MOVED = frozenset((301, 302, 303, 307, 308))
+HOPS = 3  # redirects of a download that are followed
 
 
 def kept(call: Call) -> Flow:
@@ -118,31 +122,47 @@ def _undownloadable(error: Error) -> Error:
 
 
 def _fetched(call: Call, url: str, place: Any) -> Flow:
-    """Download an output, because the caller wants it: with the credential, if the spec says so, from a host the provider may be
-    called at; else without one from any public host."""
+    """Download an output, because the caller wants it. Where the address only names another, that is held to the same rules."""
+    goal: str | None = url
+    for hop in range(HOPS + 1):
+        goal = yield from _asked(call, str(goal), place, hop)
+        if goal is None:
+            return
+    raise call.operation.place(_undownloadable(ProtocolError(f"its address was redirected more than {HOPS} times")))
+
+
+def _asked(call: Call, url: str, place: Any, hop: int) -> Flow:
+    """Fetch an address into `place`: None, or the address it redirects to. With the credential, if the spec says so, from a host the
+    provider may be called at; else without one from any public host."""
     operation = call.operation
     plan, base_url = operation.plan, operation.base_url
     servers = tuple(str(operation.values[name]) for name in plan.servers if operation.values.get(name))
     own = bool(operation.values.get("base_url"))
     request = HttpRequest("GET", url, {}, None, context=call.context)
+    auth = None if plan.download_auth else _BARE
     try:
         request.url = check_url(url, base_url, plan.hosts, own, servers, plan.allowed)
         request.public = must_be_public(request.url, base_url, plan.hosts, servers, True)
     except ConfigError as error:
-        if plan.download_auth or plan.allowed is not None:
+        if (plan.download_auth and not hop) or plan.allowed is not None:
             raise operation.place(_undownloadable(error)) from None
         try:
-            request.url, request.public = check_media_url(url), True
+            request.url, request.public, auth = check_media_url(url), True, _BARE
         except ConfigError as other:
             raise operation.place(_undownloadable(other)) from None
-    auth = None if plan.download_auth else _BARE
 
-    def read(answer: Answer) -> None:
+    def read(answer: Answer) -> str | None:
+        location = answer.headers.get("location") if answer.status in _MOVED else None
+        if location:
+            return urljoin(request.url, location)
+        refuse_redirect(answer.status)
         if not 200 <= answer.status < 300:
             document = error_document(answer.body)
             raise operation.place(failure(plan, answer.status, answer.headers, document, now=operation.clock()))
+        return None
 
     def ready() -> Flow:
         return (yield from call.signed(request, auth))
 
-    yield from exchanged(call, None, read, ready, lambda exchange: _store(call, exchange, place))
+    goal, _ = yield from exchanged(call, None, read, ready, lambda exchange: _store(call, exchange, place), redirects=True)
+    return goal

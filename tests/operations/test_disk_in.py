@@ -129,6 +129,54 @@ def test_where_the_credential_goes_along_the_host_is_a_declared_one(tmp_path: Pa
     assert len(server.seen) == 1
 
 
+def test_an_address_that_names_another_is_followed_and_the_key_stays(tmp_path: Path) -> None:
+    """A film of Veo wants the key, and its address names another: at the own host it goes along, elsewhere it does not."""
+    spec = {**SPEC["disk"], "secrets": {"key": "K"}, "auth": {"bearer": "{{ key }}"}}
+    spec["image_edit"] = {**spec["image_edit"], "download": {"auth": True}}
+    seen: list[tuple[str, str | None]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append((str(request.url), request.headers.get("authorization")))
+        if request.method == "POST":
+            return httpx.Response(200, json={"data": [{"url": "https://disk.test/v1/films/1"}]})
+        if request.url.path == "/v1/films/1":
+            return httpx.Response(302, headers={"location": "/download/films/1"})
+        if request.url.host == "disk.test":
+            return httpx.Response(307, headers={"location": "https://8.8.8.8/films/1?signed=1"})
+        return httpx.Response(200, content=b"film")
+
+    made = Client(catalog=[{"disk": spec}], providers={"disk": {"key": "k"}}, transport=httpx.MockTransport(handle))
+    made.image_edit("disk/m", "p", "https://example.com/a.png", out=tmp_path / "a.mp4")
+    assert (tmp_path / "a.mp4").read_bytes() == b"film"
+    assert seen[1:] == [
+        ("https://disk.test/v1/films/1", "Bearer k"),
+        ("https://disk.test/download/films/1", "Bearer k"),
+        ("https://8.8.8.8/films/1?signed=1", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("http://files.elsewhere.test/f", "https only"),
+        ("https://10.0.0.7/f", "not public|public"),
+        ("https://disk.test/v1/films/1", "more than 3 times"),
+        ("https://user:pw@files.elsewhere.test/f", "user info"),
+        ("", "redirect"),
+    ],
+)
+def test_an_address_that_leads_astray_is_refused(tmp_path: Path, location: str, message: str) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(200, json={"data": [{"url": "https://disk.test/v1/films/1"}]})
+        return httpx.Response(302, headers={"location": location} if location else {})
+
+    made = Client(catalog=[SPEC], transport=httpx.MockTransport(handle), attempts=1)
+    with pytest.raises(errors.Error, match=message) as raised:
+        made.image_edit("disk/m", "p", "https://example.com/a.png", out=tmp_path / "a.mp4")
+    assert raised.value.partial is not None and left(tmp_path) == []
+
+
 def test_a_job_is_followed_into_its_file(tmp_path: Path) -> None:
     def serve(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith(".mp4"):
