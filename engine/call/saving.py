@@ -132,8 +132,8 @@ def _fetched(call: Call, url: str, place: Any) -> Flow:
 
 
 def _asked(call: Call, url: str, place: Any, hop: int) -> Flow:
-    """Fetch an address into `place`: None, or the address it redirects to. With the credential, if the spec says so, from a host the
-    provider may be called at; else without one from any public host."""
+    """Fetch an address into `place`: None, or the address it redirects to. With the credential, if the spec says so, from a host
+    the provider may be called at; else without one from any public host."""
     operation = call.operation
     plan, base_url = operation.plan, operation.base_url
     servers = tuple(str(operation.values[name]) for name in plan.servers if operation.values.get(name))
