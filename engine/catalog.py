@@ -223,14 +223,14 @@ class Catalog:
         self, provider: str, operation: str, base: Node, patches: tuple[Node, ...], problems: Problems, lazily: bool
     ) -> OperationPlan | None:
         from engine.spec.compile.operation import compile_operation
-        from engine.spec.compile.provider import provider_plan
+        from engine.spec.compile.provider import shelved_plan
         from engine.spec.extend import operation_tree, patched
 
         root = patched(base, patches, problems, self.chains.node) if patches else base
         tree, dialects = operation_tree(self, base, operation, patches, problems)
         if tree is None:
             return None
-        who = provider_plan(provider, root, problems, self.trust(provider), self._allowed(provider))
+        who = shelved_plan(self.shelf, provider, root, problems, self.trust(provider), self._allowed(provider))
         return compile_operation(who, root, operation, tree, dialects, problems, self.shelf, lazily)
 
     @property

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field
 from dataclasses import fields as fields_of
+from functools import cache
 from typing import Any, NoReturn, TypeVar, dataclass_transform
 
 Template = Callable[[dict[str, Any]], Any]
@@ -27,21 +28,31 @@ def frozen(made: _Class) -> _Class:
     return dataclass(init=False, repr=False, eq=False, match_args=False, slots=True)(made)  # type: ignore[return-value]
 
 
+@cache
+def _fields(made: Any) -> dict[str, tuple[Any, Any]]:
+    """A class's fields: what they are where nothing is given, or who makes it."""
+    return {f.name: (f.default, f.default_factory) for f in fields_of(made)}
+
+
+_set = object.__setattr__
+
+
 class _Frozen:
     __slots__ = ()
 
     def __init__(self, *values: Any, **given: Any) -> None:
-        given.update(zip((f.name for f in fields_of(self)), values))  # type: ignore[arg-type]
-        for f in fields_of(self):  # type: ignore[arg-type]
-            if f.name in given:
-                value = given.pop(f.name)
-            elif f.default is not MISSING:
-                value = f.default
-            elif f.default_factory is not MISSING:
-                value = f.default_factory()
+        fields = _fields(type(self))  # type: ignore[arg-type]
+        given.update(zip(fields, values))
+        for name, (default, make) in fields.items():
+            if name in given:
+                value = given.pop(name)
+            elif default is not MISSING:
+                value = default
+            elif make is not MISSING:
+                value = make()
             else:
-                raise TypeError(f"{type(self).__name__} needs {f.name}")
-            object.__setattr__(self, f.name, value)
+                raise TypeError(f"{type(self).__name__} needs {name}")
+            _set(self, name, value)
         if given:
             raise TypeError(f"{type(self).__name__} has no {', '.join(given)}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +47,15 @@ def cases(catalog: Catalog, provider: str, variant: str | None = None) -> list[C
         if plain.get("variant") == variant:
             name = str(operation or plain.get("operation", "chat"))
             out.append(Case(plain, name, provider, mark=example.mark, variant=variant))
+    from engine.spec.extend import matching_patches, operation_names
+
+    base = catalog.tree(provider)
+    patches = matching_patches(base, NEUTRAL_MODEL, variant)
+    root = catalog.tree(provider, NEUTRAL_MODEL, variant)
+    names = operation_names(base, patches)
     for operation in OPERATIONS:
-        out.extend(_inherited(catalog, provider, operation, variant))
+        if operation in names:
+            out.extend(_inherited(catalog, base, root, operation, patches, variant))
     return out
 
 
@@ -58,16 +65,15 @@ def dialect_examples(catalog: Catalog, dialect: str) -> list[Node]:
     return list(_listed(node)) + list(_listed(catalog.example_file("dialects", dialect)))
 
 
-def _inherited(catalog: Catalog, provider: str, operation: str, variant: str | None) -> Iterator[Case]:
-    from engine.spec.extend import dialect_tree, matching_patches, operation_tree
+def _inherited(
+    catalog: Catalog, base: Node, root: Node, operation: str, patches: Sequence[Node], variant: str | None
+) -> Iterator[Case]:
+    from engine.spec.extend import dialect_tree, operation_tree
 
     problems = Problems()
-    base = catalog.tree(provider)
-    patches = matching_patches(base, NEUTRAL_MODEL, variant)
     tree, chain = operation_tree(catalog, base, operation, patches, problems)
     if tree is None or not chain:
         return
-    root = catalog.tree(provider, NEUTRAL_MODEL, variant)
     skips = {k: str(v.value) for k, v in (tree.get("skip_examples") or Node({})).items()}
     for dialect in chain:
         found = catalog.plain_examples(dialect)

@@ -67,8 +67,8 @@ class Unit:
         self.functions.append(define(name, args, body, [ast.Constant(d) for d in defaults]))
 
     def at(self, statement: ast.stmt, mark: Mark | None) -> ast.stmt:
-        """Give a statement (and everything inside that has no place yet) the line of a mark."""
-        _place(statement, self.line(mark))
+        """Give a statement (and everything inside that has no place of its own) the line of a mark."""
+        statement.__dict__.setdefault("lineno", self.line(mark))
         return statement
 
     def build(self) -> dict[str, Callable[..., Any]]:
@@ -91,25 +91,31 @@ def placed(function: Callable[..., Any], mark: Mark) -> Callable[..., Any]:
 
 
 def _place(root: ast.AST, line: int) -> None:
-    """Give every node below `root` a line. A node that has one was placed together with all it holds and is passed by."""
-    todo: list[ast.AST] = [root]
+    """Give every node below `root` a line: its own, else that of what it stands in. Each node is passed once."""
+    later = [(root, line)]
     name, constant, atoms = ast.Name, ast.Constant, _ATOMS
-    while todo:
-        node = todo.pop()
-        fields = node.__dict__
-        if node._attributes:
-            if "lineno" in fields:
-                continue
-            fields["lineno"], fields["col_offset"] = line, 0
-            kind = node.__class__
-            if kind is name or kind is constant:
-                continue
-        for child in fields.values():
-            kind = child.__class__
-            if kind is list:
-                todo += [x for x in child if x.__class__ not in atoms]
-            elif kind not in atoms:
-                todo.append(child)
+    while later:
+        start, line = later.pop()
+        todo: list[ast.AST] = [start]
+        while todo:
+            node = todo.pop()
+            fields = node.__dict__
+            if node._attributes:
+                if "col_offset" in fields:
+                    continue
+                if fields.setdefault("lineno", line) != line:
+                    later.append((node, fields["lineno"]))
+                    continue
+                fields["col_offset"] = 0
+                kind = node.__class__
+                if kind is name or kind is constant:
+                    continue
+            for child in fields.values():
+                kind = child.__class__
+                if kind is list:
+                    todo += [x for x in child if x.__class__ not in atoms]
+                elif kind not in atoms:
+                    todo.append(child)
 
 
 def define(name: str, args: list[str], body: list[ast.stmt], defaults: list[ast.expr] | None = None) -> ast.FunctionDef:

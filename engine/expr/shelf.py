@@ -25,7 +25,7 @@ class Shelved(NamedTuple):
 
 
 class Shelf:
-    """What one catalog has compiled. `maps` is for those who keep more than one function at a time, `node` makes what is merged."""
+    """What one catalog has compiled. `maps` is for those who keep more than one function, `node` makes what is merged."""
 
     def __init__(self) -> None:
         self.node = Nodes()

@@ -41,13 +41,13 @@ class Node:
     def is_list(self) -> bool:
         return self.value.__class__ is list
 
-    def get(self, *path: str) -> Node | None:
+    def get(self, key: str, *further: str) -> Node | None:
         """The node at a path of keys, or None: `node.get("chat", "body")`."""
-        node: Node | None = self
-        for key in path:
+        node: Node | None = self.value.get(key) if self.value.__class__ is dict else None
+        for step in further:
             if node is None or node.value.__class__ is not dict:
                 return None
-            node = node.value.get(key)
+            node = node.value.get(step)
         return node
 
     def items(self) -> Iterator[tuple[str, Node]]:

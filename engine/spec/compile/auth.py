@@ -39,7 +39,6 @@ class Auths:
         self.variables = variables
         self.request = request
         self.problems = problems
-        self.used: set[str] = set()
         self._done: dict[int, tuple[Node, plan.Auth]] = {}  # the node is kept so that its id stays its own
 
     def auth(self, node: Node | None) -> plan.Auth:
@@ -106,7 +105,6 @@ class Auths:
             made.append((name, source, number(token, "ttl")))
         functions: Functions = unit.build() if len(self.problems.errors) == before else {}
         reads = sorted(s for s in templates.reads if s in self.secrets)
-        self.used.update(reads)
         return plan.Auth(
             scheme=scheme,
             value=functions.get("value"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from engine import plan
 from engine.expr.function import Unit
+from engine.expr.shelf import Shelf
 from engine.spec.compile.call import Deferred, Functions, present
 from engine.spec.node import Node
 from engine.spec.pattern import PatternError, compile_pattern
@@ -47,6 +49,20 @@ def provider_plan(
         trust=trust,
         allowed=allowed,
     )
+
+
+def shelved_plan(
+    shelf: Shelf, provider: str, node: Node, problems: Problems, trust: str, allowed: tuple[str, ...] | None
+) -> plan.ProviderPlan:
+    """`provider_plan`, made once for all operations of a provider; what is wrong is told each time."""
+    key = ("provider", provider, id(node), trust, allowed)
+    found = shelf.maps.get(key)
+    if found is None:
+        told = Problems()
+        found = shelf.maps[key] = (node, provider_plan(provider, node, told, trust, allowed), told)
+    problems.extend(replace(problem) for problem in found[2])
+    made: plan.ProviderPlan = found[1]
+    return made
 
 
 def secret_plans(node: Node) -> tuple[plan.Secret, ...]:
