@@ -24,7 +24,10 @@ _TEXT = {"type", "text"}
 def request_of(bindings: dict[str, Any], dialect: str) -> dict[str, Any]:
     """The fields of a request, for `normalize`. `bindings` are taken over."""
     messages = _messages(bindings)
-    fields = {k: v for k, v in bindings.items() if k in _FIELDS and v is not None}
+    fields: dict[str, Any] = {}
+    for name, value in bindings.items():
+        if value is not None and name in _FIELDS:
+            fields[name] = value
     if messages is not None:
         fields["messages"] = messages
     server = fields.get("server_tools")

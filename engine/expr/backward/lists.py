@@ -180,10 +180,7 @@ class Lists(Expressions):
             previous: dict[str, Any] | None = None
             made: Any
             taken: list[Any] = []
-            lists: dict[Path, list[Any]] = {only: taken} if only is not None else {}
-            seen: dict[int, Bindings] = {}
-            at: dict[str, Any] = {}
-            unknown: list[Any] = []
+            lists: dict[Path, list[Any]] | None = None  # made, as what is below, for the first item that has no recipe
             penalty = hits = joined = 0
             for item in value:
                 if recipe_of is not None and item.__class__ is dict and len(item) < 4:
@@ -204,6 +201,11 @@ class Lists(Expressions):
                             previous = None
                         taken.append(made)
                         continue
+                if lists is None:
+                    lists = {only: taken} if only is not None else {}
+                    seen: dict[int, Bindings] = {}
+                    at: dict[str, Any] = {}
+                    unknown: list[Any] = []
                 best = choose(item)
                 if best is None:
                     previous = None
@@ -254,7 +256,9 @@ class Lists(Expressions):
                     lists[into] = [made]
                 else:
                     known.append(made)
-            if value and not hits:
+            if lists is None:
+                return MATCHED if not taken or only is None or bind(bindings, only, taken) else None
+            if not hits:
                 return None
             if joined and single and all(map(_flat, value)):  # texts that become one keep their items
                 at.update((str(i), v) for i, v in enumerate(value))

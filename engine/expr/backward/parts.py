@@ -33,9 +33,11 @@ class PartTables(Structure):
         for item in items:
             if recipe_of is not None and item.__class__ is dict and len(item) < 3:
                 recipe = recipe_of(item)
-                if recipe is not None and not recipe.listed:
-                    out.append({"type": "text", recipe.target: item[recipe.source]})
-                    continue
+                if recipe is not None:
+                    source, _, target, listed, _, _ = recipe
+                    if not listed:
+                        out.append({"type": "text", target: item[source]})
+                        continue
             part, follows = self._read(item)
             if follows and out and out[-1]["type"] != "native" and "cache" not in out[-1]:
                 join(out[-1], {k: v for k, v in part.items() if k != "type"})

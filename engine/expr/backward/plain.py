@@ -46,8 +46,13 @@ class PlainItems:
 
     def recipe(self, item: dict[str, Any]) -> Recipe | None:
         """The recipe for an item of one key besides `role` and `type`, if it has one."""
-        get = item.get
-        shape = (get("role"), get("type"), *item)
+        shape: Any
+        if len(item) == 1:
+            (shape,) = item
+            if shape in _TELLING:
+                return None
+        else:
+            shape = (item.get("role"), item.get("type"), *item)
         try:
             entry = self._entries[shape]
         except KeyError:
@@ -62,13 +67,13 @@ class PlainItems:
             return worded if value and value not in self._literals else None
         return listed if value and value.__class__ is list else None
 
-    def _learn(self, item: dict[str, Any], shape: tuple[Any, ...]) -> tuple[str, Recipe | None, Recipe | None] | None:
+    def _learn(self, item: dict[str, Any], shape: Any) -> tuple[str, Recipe | None, Recipe | None] | None:
         sources = [k for k in item if k not in _TELLING]
         entry = None
         if len(sources) == 1:
             source = sources[0]
             entry = (source, self._worded(item, source), self._listed(item, source))
-        if len(self._entries) < _MOST and all(len(k) < 40 for k in shape if k):
+        if len(self._entries) < _MOST and all(len(k) < 40 for k in (shape if shape.__class__ is tuple else (shape,)) if k):
             self._entries[shape] = entry
         return entry
 
