@@ -320,6 +320,14 @@ class Response(_Plain):
         return self._first.logprobs
 
     @property
+    def details(self) -> dict[str, Any]:
+        """What only this wire says of the answer (its container, verdicts of a guardrail), streamed or whole."""
+        found: dict[str, Any] = {}
+        for event in self.outputs:
+            found.update(event.fields["facts"] if event.kind == "details" else {})
+        return found
+
+    @property
     def finish_reason(self) -> str | None:
         return self._first.finish_reason
 

@@ -231,6 +231,7 @@ OUTPUTS: dict[str, tuple[tuple[str, ...], str | None]] = {
         ("usage", _USAGE, None),
         ("finish", "reason detail", "reason"),
         ("error", "message code type status param", "message"),
+        ("details", "facts", "facts"),
         ("embedding", "vector index dtype", "vector"),
         ("result", "index score text url title published", None),
         ("verdict", "flagged categories scores index", "flagged"),
@@ -259,7 +260,7 @@ POSITION_FIELDS = frozenset("index server type media_type dtype".split())
 COMMON_OUTPUTS = ("usage", "error", "start")
 #: output kinds an operation's maps may emit
 OPERATION_OUTPUTS: dict[str, tuple[str, ...]] = {
-    "chat": tuple("start text thinking tool_call citation media native refusal logprobs usage finish error".split()),
+    "chat": tuple("start text thinking tool_call citation media native refusal logprobs usage finish error details".split()),
     "completion": ("start", "text", "logprobs", "usage", "finish", "error", "citation"),
     "embeddings": ("start", "embedding", "usage", "error"),
     "rerank": ("start", "result", "usage", "error"),

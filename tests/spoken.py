@@ -45,7 +45,8 @@ def _readers() -> list[str]:
         base = CATALOG.tree(provider)
         tree, _ = operation_tree(CATALOG, base, "chat", matching_patches(base, "m", variant or None), Problems())
         nested = tree is not None and tree.get("stream", "data") is not None  # pieces of an inner stream have a test of their own
-        if tree is not None and dialect in PAIRS and not nested:
+        streams = tree is not None and tree.get("stream") is not None and tree.value["stream"].value is not None
+        if tree is not None and dialect in PAIRS and streams and not nested:
             ways = [tree.get(key) for key in ("response", "stream", "usage", "usage_totals", "finish_reasons", "thinking_tags")]
             way = repr([way.plain() if way is not None else None for way in ways])
             found.setdefault(f"{dialect} {way}", target)

@@ -64,7 +64,10 @@ class Block:
         text = "".join(self.pieces).strip()
         if not text or text == "null":
             parsed = self.arguments if self.arguments is not None else {}
-            return parsed, dumps(parsed).decode(), True
+            try:
+                return parsed, dumps(parsed).decode(), True
+            except JsonError:  # a number that JSON has no word for
+                return str(parsed), str(parsed), False
         try:
             return loads(text.encode("utf-8", "replace")), text, True
         except JsonError:

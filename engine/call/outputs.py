@@ -76,6 +76,8 @@ def output_fields(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
             continue
         convert = _SCALARS.get(name)
         found[name] = convert(value) if convert is not None else value
+    if kind == "details" and found.get("facts").__class__ is dict:
+        return {"facts": {name: value for name, value in found["facts"].items() if value is not None}}
     if kind == "embedding":
         found["vector"] = media.vector(found.get("vector"), found.get("dtype"))
         return found
