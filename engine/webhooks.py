@@ -19,18 +19,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from engine.call.flow import Call, exchanged
 from engine.call.json import JsonError, loads
 from engine.call.read import read_value
 from engine.call.request import build
-from engine.calling import _leaving
 from engine.errors import AuthenticationError, ConfigError, Error, LimitError, ProtocolError
 from engine.leaving import passing
-from engine.reliability.attempts import Attempts
-from engine.reliability.deadline import Deadline
 from engine.types import _Plain
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what a call needs is loaded by who makes one: verifying takes none of it
+    from engine.call.flow import Call
     from engine.call.step import Flow
     from engine.calling import Caller
     from engine.client import AsyncClient, Client
@@ -80,6 +77,8 @@ class Seen:
 
 def receive(client: Client, provider: str, headers: Any, body: bytes | str, secret: str | Sequence[str] | None) -> Delivery:
     """The Delivery that headers and raw body are."""
+    from engine.calling import _leaving
+
     problem: Error
     try:
         found: Delivery = client._driver.run(_receiving(client, provider, headers, body, secret))
@@ -95,6 +94,8 @@ async def receive_async(
     client: AsyncClient, provider: str, headers: Any, body: bytes | str, secret: str | Sequence[str] | None
 ) -> Delivery:
     """The same on an event loop."""
+    from engine.calling import _leaving
+
     problem: Error
     try:
         found: Delivery = await client._driver.run(_receiving(client, provider, headers, body, secret))
@@ -262,6 +263,10 @@ def said(provider: str, plan: Webhooks, context: dict[str, Any]) -> Delivery:
 
 def _bare(client: Caller, provider: str) -> Call:
     """A call in the surroundings of a provider, for an exchange that is no operation's."""
+    from engine.call.flow import Call
+    from engine.reliability.attempts import Attempts
+    from engine.reliability.deadline import Deadline
+
     operations = client.catalog.plan(provider).operations
     if not operations:
         raise ConfigError(f"{provider} has no operation", provider=provider)
@@ -274,6 +279,8 @@ def _bare(client: Caller, provider: str) -> Call:
 
 def _keys(client: Caller, provider: str, plan: Webhooks, seen: Seen, kept: float, now: float) -> Flow:
     """The provider's public keys, asked for again when they have been kept for so many seconds."""
+    from engine.call.flow import exchanged
+
     held = seen.keys.get(provider)
     if held is not None and now - held[0] < kept:
         return held[1]

@@ -103,7 +103,7 @@ class Outcomes:
         return self._plans[id(plan)][1:]
 
     def _given(self, catalog: Catalog, target: str, operation: str, given: Mapping[str, Any] | None) -> Operation:
-        key = target, operation, json.dumps(given, default=str)
+        key = target, operation, json.dumps(given, default=str) if given else ""
         if key not in self._operations:
             self._operations[key] = given_operation(catalog, target, operation, given)
         return self._operations[key]
