@@ -218,17 +218,18 @@ def _holds_null(data: bytes) -> bool:
 
 def _not_finite(value: Any) -> bool:
     """Whether orjson wrote a NaN or Infinity as null."""
+    if isinstance(value, float):
+        return value - value != 0
     stack = [value]
     while stack:
         item = stack.pop()
-        kind = item.__class__
-        if kind is str or item is None:
-            continue
-        if isinstance(item, float):
-            if item - item != 0:
-                return True
-        elif isinstance(item, dict):
-            stack.extend(item.values())
-        elif isinstance(item, (list, tuple)):
-            stack.extend(item)
+        for inner in item.values() if isinstance(item, dict) else item if isinstance(item, (list, tuple)) else ():
+            kind = inner.__class__
+            if kind is str or inner is None or kind is int:
+                continue
+            if isinstance(inner, float):
+                if inner - inner != 0:
+                    return True
+            else:
+                stack.append(inner)
     return False

@@ -144,13 +144,22 @@ def choice_view(
 def native_usage(served: Served, usage: Usage | Mapping[str, Any]) -> dict[str, Any]:
     """The native usage object: canonical counters at their paths, what a total includes subtracted again."""
     said = zip(_COUNTERS, _counters(usage), strict=True) if isinstance(usage, Usage) else usage.items()
-    found: dict[str, Any] = {name: str(value) if value.__class__ is Decimal else value for name, value in said if value is not None}
-    given, made = found.get("input_tokens") or 0, found.get("output_tokens") or 0
-    told = {**found, "input_tokens": given, "output_tokens": made, "total_tokens": given + made}
+    told: dict[str, Any] = {}
+    for name, value in said:
+        if value is not None:
+            told[name] = str(value) if value.__class__ is Decimal else value
+    given = told["input_tokens"] = told.get("input_tokens") or 0
+    made = told["output_tokens"] = told.get("output_tokens") or 0
+    told["total_tokens"] = given + made
+    apart = {}
     for total, counters in served.plan.usage_totals.items():
         if total in counters:
-            others = sum([int(found.get(name) or 0) for name in counters if name != total])
-            told[total] = max(0, told.get(total, 0) - others)
+            own = told.get(total, 0)
+            for name in counters:
+                if name != total and name in told:
+                    own -= int(told[name] or 0)
+            apart[total] = max(0, own)
+    told.update(apart)
     out: dict[str, Any] = {}
     for counter, path in served.usage:
         value = told.get(counter)

@@ -155,7 +155,15 @@ def where(n: list[int], value: Any, field: Any, *wanted: Any) -> Any:
     items = _items("where", value)
     spend(n, len(items))
     if wanted:
-        return [i for i in items if equal(item(i, field), wanted[0])] or None
+        want, made = wanted[0], []
+        simple = field.__class__ is str and want.__class__ is str
+        for one in items:
+            if simple and one.__class__ is dict:
+                if one.get(field) == want:
+                    made.append(one)
+            elif equal(item(one, field), want):
+                made.append(one)
+        return made or None
     return [i for i in items if item(i, field)] or None
 
 
