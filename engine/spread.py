@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import connection
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-#: the function and the items of the run under way: a child gets them by being forked, since a closure cannot be sent
-_work: list[tuple[Callable[[Any], Any], Sequence[Any]]] = []
 
 
 def processes(items: int, each: int = 32) -> int:
@@ -26,17 +26,50 @@ def spread(
     """Each item with the result of `function`, in any order.
 
     `groups` are places in `items`: what is in one group is done by one process, which takes the next group when it is done
-    with it. Results must be picklable; what `function` keeps in memory stays in the process that made it.
+    with it. Results must be picklable; what `function` keeps in memory stays in the process that made it. What `function`
+    raises is raised here; so is RuntimeError where a process ends before its work does.
     """
-    _work.append((function, items))
+    fork = multiprocessing.get_context("fork")
+    jobs = fork.SimpleQueue()  # a pool would do, but its threads can spin for as long as the work takes
+    children: dict[connection.Connection, Any] = {}
     try:
-        with multiprocessing.get_context("fork").Pool(count) as pool:
-            for group, results in pool.imap_unordered(_do, groups):
-                yield from zip((items[place] for place in group), results)
+        for _ in range(count):
+            mine, his = fork.Pipe(duplex=False)
+            child = fork.Process(target=_work, args=(function, items, groups, jobs, his), daemon=True)
+            child.start()
+            his.close()  # held by him alone: his end is the end of what comes
+            children[mine] = child
+        for number in [*range(len(groups)), *[None] * count]:
+            jobs.put(number)
+        running = list(children)
+        while running:
+            waited: list[Any] = connection.wait(running)
+            for ready in waited:
+                try:
+                    number, results = ready.recv()
+                except EOFError:
+                    raise RuntimeError("a process of the run has ended before its work") from None
+                if isinstance(results, BaseException):
+                    raise results
+                if number is None:
+                    running.remove(ready)
+                else:
+                    yield from zip((items[place] for place in groups[number]), results)
     finally:
-        _work.pop()
+        for mine, child in children.items():
+            child.terminate()
+            child.join()
+            mine.close()
+        jobs.close()
 
 
-def _do(group: Sequence[int]) -> tuple[Sequence[int], list[Any]]:
-    function, items = _work[-1]
-    return group, [function(items[place]) for place in group]
+def _work(function: Callable[[Any], Any], items: Sequence[Any], groups: Sequence[Sequence[int]], jobs: Any, out: Any) -> None:
+    """A child: groups by number, until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends its children
+    while (number := jobs.get()) is not None:
+        try:
+            results: Any = [function(items[place]) for place in groups[number]]
+        except Exception as error:
+            results = error
+        out.send((number, results))
+    out.send((None, None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -147,9 +148,31 @@ def test_few_files_are_worth_no_process_of_their_own() -> None:
     assert 1 <= processes(1000) <= (os.cpu_count() or 1)
 
 
+def test_every_item_is_done_once_by_whoever_is_free() -> None:
+    groups = [[5, 1], [0], [2, 3, 4], [6]]
+    done = list(spread(lambda item: (item * item, os.getpid()), range(7), 2, groups))
+    assert sorted((item, square) for item, (square, _) in done) == [(n, n * n) for n in range(7)]
+    processes_of = {item: process for item, (_, process) in done}
+    assert all(len({processes_of[item] for item in group}) == 1 for group in groups)
+    assert os.getpid() not in processes_of.values()
+    assert list(spread(str, [], 2, [])) == []
+
+
 def test_what_fails_in_another_process_is_raised_here() -> None:
     def fail(item: int) -> int:
         raise LookupError(f"item {item}")
 
-    with pytest.raises(LookupError, match="item [34]"):
+    with pytest.raises(LookupError, match=r"item [34]"):
         list(spread(fail, [3, 4], 2, [[0], [1]]))
+
+
+def test_a_process_that_ends_before_its_work_is_told() -> None:
+    with pytest.raises(RuntimeError, match="ended before its work"):
+        list(spread(lambda item: os._exit(3), [3, 4], 2, [[0], [1]]))
+
+
+def test_waiting_for_other_processes_takes_no_time_of_this_one() -> None:
+    """A pool of the standard library may turn in circles meanwhile."""
+    before = time.process_time()
+    assert len(list(spread(time.sleep, [0.4, 0.4], 2, [[0], [1]]))) == 2
+    assert time.process_time() - before < 0.2
