@@ -17,7 +17,7 @@ from engine.serve.gateway.app import Gateway
 from engine.serve.gateway.config import config_of
 from engine.serve.gateway.keeping import wish
 from engine.testing import Simulator
-from tests.serve.gateways import CATALOG, HOMES, behind, client_of
+from tests.serve.gateways import CATALOG, HOMES, Mounted, behind, client_of
 
 ORIGIN = "http://127.0.0.1"
 ENVIRON = {
@@ -63,7 +63,7 @@ async def asked(client: httpx.AsyncClient, key: str, stream: bool = False, **hea
 
 def test_tenants_are_told_only_their_own(sim: Simulator, tmp_path: Path) -> None:
     async def run(app: Gateway) -> list[str]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as client:
+        async with httpx.AsyncClient(transport=Mounted(app), base_url=ORIGIN) as client:
             return [
                 (await asked(client, ENVIRON[who])).headers["x-llmkit-cache"]
                 for who in ("ACME", "BETA", "KEYS", "ACME", "BETA", "KEYS")
@@ -76,7 +76,7 @@ def test_tenants_are_told_only_their_own(sim: Simulator, tmp_path: Path) -> None
 
 def test_what_a_client_may_say_and_what_it_is_told(sim: Simulator, tmp_path: Path) -> None:
     async def run() -> None:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(serving(sim, tmp_path)), base_url=ORIGIN) as client:
+        async with httpx.AsyncClient(transport=Mounted(serving(sim, tmp_path)), base_url=ORIGIN) as client:
             key = ENVIRON["ACME"]
             first, again = await asked(client, key), await asked(client, key)
             assert first.json()["choices"] == again.json()["choices"] and again.headers["age"] == "0" and "age" not in first.headers
@@ -108,7 +108,7 @@ def test_every_dialect_is_told_what_was_kept(dialect: str, sim: Simulator, tmp_p
         config = behind(sim, aliases={"fast": "anthropic/claude-sonnet-4-5"}, cache=Options.of("memory"))
         app = Gateway(config, catalog=CATALOG)
         app.prepare()
-        async with client_of(dialect, ORIGIN, transport=httpx.ASGITransport(app)) as client:
+        async with client_of(dialect, ORIGIN, transport=Mounted(app)) as client:
             target = f"{HOMES[dialect]}/fast"
             first = await client.chat(target, "hi", max_tokens=50)
             again = await client.chat(target, "hi", max_tokens=50)
@@ -157,9 +157,7 @@ def test_what_was_kept_takes_nothing_of_a_tenants_limit(sim: Simulator, tmp_path
     limited = {"acme": {"keys": {"env": "ACME"}, "rates": {"tokens": "100/min"}}}
 
     async def run() -> None:
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(serving(sim, tmp_path, tenants=limited)), base_url=ORIGIN
-        ) as client:
+        async with httpx.AsyncClient(transport=Mounted(serving(sim, tmp_path, tenants=limited)), base_url=ORIGIN) as client:
             for i in range(12):
                 await asked(client, ENVIRON["ACME"], stream=i % 2 == 1)
 

@@ -363,6 +363,12 @@ def test_an_async_client_serves_one_loop_after_another() -> None:
             for _ in range(2):
                 assert asyncio.run(client.chat("acme/m1", "hi")).text == "hello"
 
+            async def last(client: Any) -> str:
+                async with client:
+                    return str((await client.chat("acme/m1", "hi")).text)
+
+            assert asyncio.run(last(client)) == "hello"
+
 
 def _wait_for(true: Callable[[], bool]) -> None:
     end = time.monotonic() + 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
+
 import engine
 from engine.catalog import Catalog
 from engine.examples.given import dummy_settings
@@ -51,6 +53,15 @@ def gateway(sim: Simulator, **options: Any) -> Gateway:
     made = Gateway(behind(sim, **options), catalog=CATALOG)
     made.prepare()
     return made
+
+
+class Mounted(httpx.ASGITransport):
+    """A gateway as the transport of a client, which ends with it."""
+
+    app: Gateway
+
+    async def aclose(self) -> None:
+        await self.app.close()
 
 
 def client_of(dialect: str, origin: str, *, transport: Any = None, **more: Any) -> engine.AsyncClient:

@@ -17,7 +17,7 @@ from engine.serve.gateway.app import Gateway
 from engine.serve.gateway.config import Config
 from engine.serve.gateway.keys import Keys
 from engine.testing import Simulator
-from tests.serve.gateways import CATALOG, HOMES, TOOL, client_of, gateway
+from tests.serve.gateways import CATALOG, HOMES, TOOL, Mounted, client_of, gateway
 
 ORIGIN = "http://127.0.0.1"
 KEY = "sk-gateway-0123456789"
@@ -37,7 +37,7 @@ def test_every_dialect_reaches_every_provider(dialect: str, upstream: str, sim: 
 
     async def talk() -> None:
         app = gateway(sim, aliases={"fast": target})
-        async with client_of(dialect, ORIGIN, transport=httpx.ASGITransport(app)) as client:
+        async with client_of(dialect, ORIGIN, transport=Mounted(app)) as client:
             sim.reset()
             told = await client.chat(client_target, "What is 2 + 3?", max_tokens=50)
             assert told.text == "2 + 3 = 5." and told.finish_reason == "stop" and told.usage.input_tokens
@@ -62,7 +62,7 @@ def post(
     app: Gateway, path: str, body: Any, headers: dict[str, str] | None = None, origin: str = ORIGIN, method: str = "POST"
 ) -> httpx.Response:
     async def go() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=origin) as client:
+        async with httpx.AsyncClient(transport=Mounted(app), base_url=origin) as client:
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             answer = await client.request(method, path, content=content, headers=headers or {})
         await app.close()

@@ -21,7 +21,7 @@ from engine.serve.gateway.config import config_of
 from engine.serve.gateway.keys import Keys
 from engine.serve.gateway.signers import Signers
 from engine.testing import Simulator
-from tests.serve.gateways import CATALOG, gateway
+from tests.serve.gateways import CATALOG, Mounted, gateway
 
 ID, SECRET = "AKIAGATEWAY0001", "secret/of+the/gateway-0123456789"
 ORIGIN = "http://127.0.0.1:4000"
@@ -45,7 +45,7 @@ def signed(secret: str = SECRET, id: str = ID, path: str = PATH, body: bytes = B
 def ask(sim: Simulator, headers: dict[str, str], path: str = PATH, body: bytes = BODY, **options: Any) -> httpx.Response:
     async def go() -> httpx.Response:
         app = gateway(sim, **{"signers": Signers([f"{ID}:{SECRET}"]), **options})
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as client:
+        async with httpx.AsyncClient(transport=Mounted(app), base_url=ORIGIN) as client:
             answer = await client.post(path, content=body, headers=headers)
         await app.close()
         return answer
@@ -65,7 +65,7 @@ def test_our_own_client_is_accepted_too(sim: Simulator) -> None:
     async def talk() -> str:
         app = gateway(sim, signers=Signers([f"{ID}:{SECRET}"]), aliases={"fast": "openai/m"})
         keys = {"access_key": ID, "secret_key": SECRET, "base_url": ORIGIN}
-        transport = httpx.ASGITransport(app)
+        transport = Mounted(app)
         async with engine.AsyncClient(CATALOG, providers={"amazon-bedrock": keys}, transport=transport, attempts=1) as client:
             return (await client.chat("amazon-bedrock/fast", "What is 2 + 3?", max_tokens=9)).text
 

@@ -20,7 +20,7 @@ from engine.ledger.store import SqliteLedger
 from engine.serve.gateway.app import Gateway
 from engine.serve.gateway.config import Config, config_of, read_config
 from engine.testing import Simulator
-from tests.serve.gateways import CATALOG, HOMES, behind, client_of
+from tests.serve.gateways import CATALOG, HOMES, Mounted, behind, client_of
 
 ORIGIN = "http://127.0.0.1"
 ACME, BOLT, ANY = "sk-acme-0123456789abc", "sk-bolt-0123456789abc", "sk-plain-0123456789ab"
@@ -64,7 +64,7 @@ def keyed(dialect: str, key: str) -> dict[str, Any]:
 
 def ask(app: Gateway, key: str, body: dict[str, Any], path: str = "/v1/chat/completions", method: str = "POST") -> httpx.Response:
     async def go() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as client:
+        async with httpx.AsyncClient(transport=Mounted(app), base_url=ORIGIN) as client:
             content = json.dumps(body) if method == "POST" else None
             return await client.request(method, path, content=content, headers={"authorization": f"Bearer {key}"})
 
@@ -82,7 +82,7 @@ def test_refusals_are_typed_errors_of_each_client_library(dialect: str, sim: Sim
     async def talk() -> None:
         acme = {"models": ["fast"], "rates": {"requests": "1/h"}}
         app = gateway(sim, aliases={"fast": "openai/m", "slow": "openai/n"}, acme=acme)
-        transport, target = httpx.ASGITransport(app), HOMES[dialect]
+        transport, target = Mounted(app), HOMES[dialect]
         sim.reset()
         async with client_of(dialect, ORIGIN, transport=transport, **keyed(dialect, ACME)) as client:
             with pytest.raises(errors.PermissionError):
@@ -135,7 +135,7 @@ def test_a_limit_can_be_shared_by_gateways(sim: Simulator) -> None:
 
 def test_a_tenant_at_his_limit_of_calls_leaves_room_for_others() -> None:
     async def talk(app: Gateway) -> None:
-        transport = httpx.ASGITransport(app)
+        transport = Mounted(app)
         async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, timeout=30) as client:
 
             async def one(key: str) -> int:

@@ -84,10 +84,11 @@ _ERRORS = (
 
 
 class AiohttpReply:
-    __slots__ = ("_alarm", "_connection", "_content", "_timer", "headers", "status")
+    __slots__ = ("_alarm", "_connection", "_content", "_held", "_timer", "headers", "status")
 
-    def __init__(self, connection: Any, message: Any, content: Any, timing: Timing, alarm: _Alarm) -> None:
+    def __init__(self, connection: Any, message: Any, content: Any, timing: Timing, alarm: _Alarm, held: set[Any]) -> None:
         self._connection = connection
+        self._held = held
         self._content = content
         self._timer = timing.timer
         self._alarm = alarm
@@ -113,6 +114,7 @@ class AiohttpReply:
     async def close(self) -> None:
         connection, content = self._connection, self._content
         transport = connection.transport
+        self._held.discard(connection)
         if content.at_eof() and content.exception() is None and transport is not None and not transport.get_write_buffer_size():
             connection.release()  # back to the pool
         else:
@@ -234,6 +236,7 @@ class AiohttpTransport:
     def __init__(self) -> None:
         self._pools: dict[bool, aiohttp.TCPConnector] = {}
         self._places: dict[str, _Place] = {}  # most calls repeat one of few URLs
+        self._held: set[aiohttp.connector.Connection] = set()  # of replies that nobody has closed yet
         self._loop: asyncio.AbstractEventLoop | None = None
         self._alarm: _Alarm
         self._patience = aiohttp.ClientTimeout(total=None)
@@ -287,7 +290,9 @@ class AiohttpTransport:
                             message, content = await protocol.read()
                     finally:
                         alarm.until.pop(protocol, None)
-                    return AiohttpReply(connection, message, content, timing, alarm)
+                    reply = AiohttpReply(connection, message, content, timing, alarm, self._held)
+                    self._held.add(connection)
+                    return reply
                 except BaseException as error:
                     connection.close()
                     # An idle connection that had just been closed: what can do no harm is sent again at once.
@@ -318,7 +323,7 @@ class AiohttpTransport:
         """Drop the pools of a loop that has ended."""
         ended = self._loop is not None and self._loop.is_closed()
         pools, self._pools = list(self._pools.values()), {}
-        self._places = {}
+        self._places, self._held = {}, set()
         for pool in pools if ended else ():
             try:
                 await pool.close()
@@ -333,6 +338,11 @@ class AiohttpTransport:
 
     async def close(self) -> None:
         pools, self._pools = list(self._pools.values()), {}
+        while self._held:  # of streams: their pool would forget them, and warn of them later
+            try:
+                self._held.pop().close()
+            except RuntimeError:  # its loop has ended
+                pass
         for pool in pools:
             await pool.close()
 
