@@ -47,13 +47,14 @@ def run(arguments: argparse.Namespace) -> int:
             elif arguments.stream:
                 from engine.cli.streamed import streamed
 
-                answer = streamed(face, operation, model, {**fields, "timeout": arguments.timeout}, arguments.output)
+                told = not arguments.json and arguments.output is None
+                answer = streamed(face, operation, model, {**fields, "timeout": arguments.timeout}, arguments.output, told)
             elif client.operation(model, operation).plan.job is not None:
                 answer = _followed(arguments, face, model, fields)
             else:
                 answer = face(model, timeout=arguments.timeout, out=arguments.output, **fields)
     if answer is not None and arguments.output != "-":
-        show(answer, operation, arguments.output, arguments.json)
+        show(answer, operation, arguments.output, arguments.json, words=not arguments.stream)
     return 0
 
 
@@ -123,20 +124,20 @@ def _media(where: str) -> Any:
     return where if where.startswith(("https://", "http://", "data:")) else Path(where)
 
 
-def show(answer: Any, operation: str, output: str | None, whole: bool) -> None:
-    """Print an answer: a line for each output, or `whole` as JSON. Content that has no file yet gets one."""
+def show(answer: Any, operation: str, output: str | None, whole: bool, words: bool = True) -> None:
+    """Print an answer: its `words`, a line for each output, or the `whole` as JSON. Content that has no file yet gets one."""
     if output is None and not whole:
         for found in answer.outputs:
             if found.kind in ("audio", "image", "video", "content") and found.fields.get("data") is not None:
                 _keep(found, operation)
     paths = [o.fields["path"] for o in answer.outputs if o.fields.get("path")]
-    if not paths and output is not None and answer.text:
+    if not paths and output is not None and answer.text and Path(output).is_file():
         paths = [output]
     for path in paths:
         print(f"wrote {safe(path)} ({Path(path).stat().st_size} bytes)", file=sys.stderr)
     if whole:
         print(dumps(answer.to_dict(), indent=2))
-    elif answer.choices and answer.text:
+    elif words and answer.choices and answer.text:
         print(safe(answer.text))
     for found in () if whole else answer.outputs:
         shown = {k: v for k, v in found.to_dict().items() if k not in _NOT_SHOWN and v is not None}

@@ -15,9 +15,9 @@ from engine.types import Event, Response
 _MADE = ("image", "video", "audio")
 
 
-def streamed(face: Any, operation: str, model: str, fields: dict[str, Any], output: str | None) -> Response:
+def streamed(face: Any, operation: str, model: str, fields: dict[str, Any], output: str | None, told: bool) -> Response:
     """The answer of a stream. Pictures on their way go to files of their own; sound to `output` while it comes, `-` for standard
-    output; words to the terminal."""
+    output; words to standard output, if they are to be `told`."""
     sound = None if output in (None, "-") else Target(output)
     heard = False
     try:
@@ -28,9 +28,11 @@ def streamed(face: Any, operation: str, model: str, fields: dict[str, Any], outp
                     print(f"preview {(event.index or 0) + 1}: wrote {safe(str(path))}", file=sys.stderr)
                 elif event.kind == "audio" and event.data is not None:
                     heard = _heard(event.data, output, sound, heard)
-                elif event.kind == "text" and event.text:
-                    print(safe(event.text), end="", file=sys.stderr, flush=True)
+                elif event.kind == "text" and event.text and told:
+                    print(safe(event.text), end="", flush=True)
         answer: Response = stream.response
+        if told and answer.text:
+            print()
         if sound is not None and heard:
             sound.keep()
     finally:
@@ -70,11 +72,21 @@ def _preview(event: Event, operation: str, output: str | None) -> Path:
 
 
 def _placed(answer: Response, output: str, heard: bool) -> None:
-    """Write what the answer holds, and say in each output where it lies."""
+    """Write what the answer holds, or else its words, and say in each output where it lies."""
     number = 0
-    for made in answer.outputs:
+    made_ones = [made for made in answer.outputs if made.kind in _MADE]
+    if not made_ones and answer.text:
+        if output == "-":
+            print(safe(answer.text))
+            return
+        words = Target(output)
+        words.begin()
+        words.write(answer.text.encode())
+        words.keep()
+    for made in made_ones:
         data = made.fields.get("data")
-        if made.kind not in _MADE or data is None:
+        if data is None:
+            print(f"note: a stream gives addresses as they are; not fetched: {safe(str(made.url))}", file=sys.stderr)
             continue
         number += 1
         if output == "-":

@@ -87,6 +87,22 @@ def test_sound_goes_on_while_it_comes(sim: Loopback, capfdbinary: pytest.Capture
     assert Path("a.mp3").read_bytes() == b"the sound, as it comes" and b"wrote a.mp3 (22 bytes)" in capfdbinary.readouterr().err
 
 
+def test_words_are_shown_once_while_they_come(sim: Loopback, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.wav").write_bytes(WAV)
+    words = ("run", "transcription", "openai/gpt-4o-transcribe", "a.wav", "--stream")
+    code, out, _ = llmkit(capsys, sim, "openai", *words)
+    assert code == 0 and out.splitlines().count("Good morning.") == 1
+    code, out, err = llmkit(capsys, sim, "openai", *words, "--output", "a.txt")
+    assert code == 0 and "Good morning." not in out.splitlines()
+    assert Path("a.txt").read_text() == "Good morning." and "wrote a.txt" in err
+
+
+def test_a_picture_by_address_is_told(sim: Loopback, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("run", "image", "volcengine/doubao-seedream-4-5-251128", "Hills.", "--stream", "--output", "h.jpeg")
+    code, out, err = llmkit(capsys, sim, "volcengine", *words)
+    assert code == 0 and "https://ark.example.com/0.jpeg" in out and err.count("not fetched") == 2 and not Path("h.jpeg").exists()
+
+
 def test_what_cannot_be_streamed_says_so(sim: Loopback, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = llmkit(capsys, sim, "together", "run", "image", "together/m", "A lighthouse.", "--stream")
     assert code and "cannot be streamed" in err
