@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
+from engine.call.address import above
 from engine.errors import Error
 from engine.examples.cases import NEUTRAL_MODEL, Case, cases
 from engine.examples.given import followed, given_operation, signed
@@ -203,7 +204,7 @@ def _compare_sent(operation: Operation, sent: HttpRequest, expected: Mapping[str
     if "method" in expected and sent.method != expected["method"] and not deviations.path:
         yield f"method: {sent.method} instead of {expected['method']}"
     if "path" in expected and not deviations.path:
-        base = urlsplit(operation.base_url).path.rstrip("/")
+        base = urlsplit(above(operation.base_url, operation.plan.call.outside)).path.rstrip("/")
         path = url.path[len(base) :] if url.path.startswith(base) else url.path
         if path != expected["path"]:
             yield f"path: {path} instead of {expected['path']}"

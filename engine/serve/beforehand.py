@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from engine.call.address import above
 from engine.call.forerun import pretend
-from engine.call.request import build
+from engine.call.request import build, deep_merge
 from engine.errors import Error
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["answers", "written"]
 
 _PLAIN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
+_MET = re.compile(r"\s*([A-Za-z_][\w.]*)\s*==\s*'([^']*)'\s*\Z")  # what a call waits for
 
 
 def written(operation: Operation, fields: dict[str, Any]) -> tuple[HttpRequest, Mapping[str, Any]]:
@@ -29,8 +31,11 @@ def written(operation: Operation, fields: dict[str, Any]) -> tuple[HttpRequest, 
     return request, context
 
 
-def answers(operation: Operation, context: Mapping[str, Any], tree: Node | None) -> Iterator[tuple[HttpRequest, dict[str, Any]]]:
-    """Each call before the request, and a reply whose `value` is `sim-<its name>`; `tree` is the operation as it is written.
+def answers(
+    operation: Operation, context: Mapping[str, Any], tree: Node | None
+) -> Iterator[tuple[HttpRequest, str, dict[str, Any]]]:
+    """Each call before the request, the base URL its path stands under, and a reply whose `value` is `sim-<its name>`, or what the
+    call waits for; `tree` is the operation as it is written.
 
     A value that is read in more than names one below the other is not made up."""
     steps = tree.get("before") if tree is not None else None
@@ -39,11 +44,21 @@ def answers(operation: Operation, context: Mapping[str, Any], tree: Node | None)
         path = node.get("value") if node is not None else None
         if path is None or not isinstance(path.value, str) or not _PLAIN.match(path.value):
             continue
-        body: Any = f"sim-{name}"
-        for key in reversed(path.value.split(".")):
-            body = {key: body}
+        body = _nested(path.value, f"sim-{name}")
+        waits = node.get("until") if node is not None else None
+        if waits is not None and (met := _MET.match(str(waits.value))) is not None:
+            body = deep_merge(body, _nested(met[1], met[2]))
         try:
             if step.when is None or step.when(dict(context)):
-                yield build(step, dict(context), operation.base_url, operation.plan, main=False), {"body": body}
+                base_url = above(operation.base_url, step.outside)
+                yield build(step, dict(context), operation.base_url, operation.plan, main=False), base_url, {"body": body}
         except Error:
             continue  # this example has no such call
+
+
+def _nested(path: str, value: Any) -> dict[str, Any]:
+    """A document that has the value at a path of names."""
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    found: dict[str, Any] = value
+    return found

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from engine.call.address import above
 from engine.errors import Error, NotFoundError
 from engine.examples.cases import cases
 from engine.examples.given import given_operation
@@ -138,10 +139,10 @@ class Simulator:
                 if job is None:
                     continue
             names = [value for name in _NAMES if isinstance(value := request.get(name), str)]
-            route = route_of(sent, operation.base_url, self.model, names)
+            route = route_of(sent, above(operation.base_url, operation.plan.call.outside), self.model, names)
             yield _Answer(operation, example, route, look(_document(sent.body)), _calls(example), streamed, job)
-            for first, reply in answers(operation, context, self.catalog.tree(provider, None, variant).get(case.operation)):
-                route = route_of(first, operation.base_url, self.model)
+            for first, below, reply in answers(operation, context, self.catalog.tree(provider, None, variant).get(case.operation)):
+                route = route_of(first, below, self.model)
                 yield _Answer(operation, {"reply": reply}, route, look(_document(first.body)), frozenset(), False)
 
 

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from engine.call.job import Ask, course, known
-from engine.call.read import read_value
+from engine.call.address import above
+from engine.call.job import Ask, course, heard, known
 from engine.call.request import build
 from engine.errors import Error
+from engine.examples.given import FIXED_ID
 
 if TYPE_CHECKING:
     from engine.operation import Operation
@@ -50,11 +51,12 @@ def route_of(request: HttpRequest, base_url: str, model: str, names: Iterable[st
     """The route of a request that was written for the base URL, whatever model stands in place of `model`; `names` are parts of
     the path in whose place any other may stand."""
     path = _below(request.url, base_url)
-    pattern = re.escape(path).replace(re.escape(quote(model, safe="")), "[^/]+(?:/[^/]+)*?")
+    pattern = re.escape(path).replace(re.escape(quote(model, safe="")), "[^/]+(?:/[^/]+)*?").replace(re.escape(FIXED_ID), "[\\w-]+")
     for name in names:
         pattern = re.sub(f"/{re.escape(re.escape(quote(name, safe='')))}(?=/|$)", "/[^/]+", pattern)
     pairs = parse_qsl(urlsplit(request.url).query)
-    return Route(request.method, re.compile(pattern), frozenset(pair for pair in pairs if model not in pair[1]))
+    own = frozenset(pair for pair in pairs if model not in pair[1] and FIXED_ID not in pair[1])  # a caller makes ids of his own
+    return Route(request.method, re.compile(pattern), own)
 
 
 def _below(url: str, base_url: str) -> str:
@@ -143,17 +145,17 @@ def _staged(operation: Operation, request: HttpRequest, replies: Sequence[Mappin
             staged = Staged(reply)
         elif step.call is not None:
             asked = build(step.call, step.scope, operation.base_url, plan, main=False, hosts=hosts)
-            _ask(staged, asked, reply, operation.base_url, model)
+            _ask(staged, asked, reply, above(operation.base_url, step.call.outside), model)
         body = reply.get("body")
         data = body.encode() if isinstance(body, str) else b"" if body is None else json.dumps(body).encode()
         headers = {"content-type": "application/json", **{str(k).lower(): str(v) for k, v in (reply.get("headers") or {}).items()}}
-        _, document = read_value(step.call or plan.call, plan, 200, headers, data, operation.clock())
+        document = heard(plan, step.call, 200, headers, data, operation.clock())
     if staged is not None and plan.job is not None and plan.job.cancel is not None:
         try:
             asked = build(plan.job.cancel, {**context, "job": known(job)}, operation.base_url, plan, main=False, hosts=hosts)
         except Error:
             return staged  # the example does not say where it is cancelled
-        _ask(staged, asked, {"body": {}}, operation.base_url, model)
+        _ask(staged, asked, {"body": {}}, above(operation.base_url, plan.job.cancel.outside), model)
     return staged
 
 

@@ -73,6 +73,19 @@ def test_two_jobs_at_once_both_end_and_can_be_cancelled() -> None:
         second.cancel()
 
 
+def test_a_batch_that_makes_its_datasets_first_comes_to_its_end(tmp_path: Path) -> None:
+    with client_of("fireworks", {"given": {"variables": {"account": "acme"}}}) as client:
+        done = client.batch(["hi"], model="fireworks/m", mode="remote", out=tmp_path / "o.jsonl")
+    assert done.ended and done.answered + done.failed == 1
+
+
+def test_calls_beside_the_end_of_the_base_url_are_answered() -> None:
+    with client_of("vllm", {}) as client:
+        assert client.count_tokens("vllm/m", "hi").usage.input_tokens == 5
+    with client_of("deepinfra", {}) as client:
+        assert [r.index for r in client.rerank("deepinfra/m", "Who won?", ["a", "b", "c"]).outputs] == [1, 2, 0]
+
+
 def test_addresses_in_replies_lead_to_the_stand_in() -> None:
     seen: list[str] = []
 
