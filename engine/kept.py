@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.spec.node import Mark
 from engine.spec.problem import Problem
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 _WORD = re.compile(r"[a-z0-9-]+")
 
 
+class _Read(NamedTuple):
+    """What the files of one spec hold: their digest, and the specs that are named in it."""
+
+    digest: bytes
+    names: frozenset[tuple[str, str]]
+
+
 class Kept:
     """A folder with one small file per checked spec. What holds errors is never kept, so that it is told every time."""
 
@@ -28,7 +35,7 @@ class Kept:
         self.catalog = catalog
         self.folder = folder
         self.examples = examples
-        self._contents: dict[Path, tuple[bytes, frozenset[str]]] = {}
+        self._contents: dict[tuple[str, str], _Read] = {}
         self._ids = {kind: set(entries) for kind, entries in catalog.files.entries.items()}
 
     def read(self, kind: str, id: str) -> Findings | None:
@@ -71,8 +78,8 @@ class Kept:
         around = "" if trust == "builtin" else self._around()
         digest = hashlib.sha256(f"{engine_digest()} {kind} {id} {trust} {self.examples} {around}".encode())
         try:
-            for path in self._depends(kind, id):
-                digest.update(f"\0{path}\0".encode() + self._content(path)[0])
+            for read in self._depends(kind, id):
+                digest.update(read.digest)
         except OSError:
             return None
         return self.folder / f"{digest.hexdigest()[:40]}.json"
@@ -83,28 +90,31 @@ class Kept:
         found = sorted(f"{path} {path.stat().st_mtime_ns}" for path in paths if path is not None and path.exists())
         return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
-    def _depends(self, kind: str, id: str) -> Iterator[Path]:
-        """The spec, everything it may extend (any id that stands in its text), and their examples."""
-        pending, seen = [(kind, id)], {(kind, id)}
+    def _depends(self, kind: str, id: str) -> Iterator[_Read]:
+        """The spec, everything it may extend (any id that stands in its text), the facts of its models, and their examples."""
+        pending = [(kind, id)]
+        seen = {(kind, id)}
+        if id in self._ids["models"] and kind != "models":
+            pending.append(("models", id))
         while pending:
-            path = self.catalog.path(*pending[-1])
-            beside = self.catalog.files.beside(*pending.pop())
-            for file in (path, beside):
-                if file is None:
-                    continue
-                yield file
-                if file is path:
-                    words = self._content(file)[1]
-                    found = {(k, name) for k in ("dialects", "providers") for name in words & self._ids[k]}
-                    found |= {("models", id)} & {("models", name) for name in self._ids["models"]}
-                    pending += sorted(found - seen)
-                    seen |= found
+            read = self._read(pending.pop())
+            yield read
+            pending += sorted(read.names - seen)
+            seen |= read.names
 
-    def _content(self, path: Path) -> tuple[bytes, frozenset[str]]:
-        if path not in self._contents:
-            data = path.read_bytes()
-            self._contents[path] = data, frozenset(_WORD.findall(data.decode("utf-8", "replace")))
-        return self._contents[path]
+    def _read(self, spec: tuple[str, str]) -> _Read:
+        found = self._contents.get(spec)
+        if found is None:
+            path, beside = self.catalog.path(*spec), self.catalog.files.beside(*spec)
+            digest, names = hashlib.sha256(), frozenset[tuple[str, str]]()
+            for file in (path, beside):
+                data = file.read_bytes() if file is not None else b""
+                digest.update(f"\0{file}\0{len(data)}\0".encode() + data)
+                if file is path:
+                    words = set(_WORD.findall(data.decode("utf-8", "replace")))
+                    names = frozenset((kind, name) for kind in ("dialects", "providers") for name in words & self._ids[kind])
+            found = self._contents[spec] = _Read(digest.digest(), names)
+        return found
 
 
 def _mark(value: list[object] | None) -> Mark | None:
