@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from engine.types import Usage
 
-__all__ = ["ceiling", "input_tokens", "text_tokens"]
+__all__ = ["ceiling", "input_tokens", "message_tokens", "text_tokens"]
 
 #: characters of one token: English text, other alphabets, scripts without blanks between words
 _ASCII, _LETTERS, _SIGNS = 4.0, 2.2, 1.2
@@ -40,6 +40,11 @@ def input_tokens(context: Mapping[str, Any]) -> int:
         if name in context and not (name == "system" and system):
             total += _anything(context[name])
     return max(1, round(total))
+
+
+def message_tokens(text: str) -> float:
+    """Tokens of a message that says this and nothing else, as `input_tokens` counts them."""
+    return _MESSAGE + _NAMED_TEXT + text_tokens(text)
 
 
 def _part(part: Mapping[str, Any]) -> float:

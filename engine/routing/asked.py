@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from engine.accounting.estimate import input_tokens
+from engine.accounting.estimate import input_tokens, message_tokens
 from engine.routing.language import language_of, spoken
 
-__all__ = ["TASKS", "ask_of", "needs_of", "task_of"]
+__all__ = ["TASKS", "ask_of", "needs_of", "plainly_asked", "task_of"]
 
 TASKS = ("vision", "long_context", "code", "math", "creative", "chat")
 LONG = 30_000  # tokens from which a request is about its length
@@ -33,6 +33,47 @@ _CREATIVE = re.compile(
 _WEIGH = 2  # marks of code or mathematics before a text is taken for it
 
 
+#: fields that say nothing of who can answer, but how
+_NEUTRAL = frozenset((
+    "messages", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "presence_penalty", "frequency_penalty", "user",
+))  # fmt: skip
+_SPEAKERS = frozenset(("user", "assistant", "system"))
+
+
+def plainly_asked(fields: Mapping[str, Any], stream: bool, policy: tuple[str, ...]) -> dict[str, Any] | None:
+    """What `ask_of` makes of a chat of bare texts, read from the caller's own fields; None where it has to be asked.
+
+    Most requests are such; to make them canonical first, only for this, would be half of what a route costs.
+    """
+    if not _NEUTRAL.issuperset(fields) or "language" in policy or "task" in policy:
+        return None
+    messages = fields.get("messages")
+    if messages.__class__ is str:
+        messages = ({"role": "user", "content": messages},)
+    elif messages.__class__ is not list or not messages:
+        return None
+    total = 0.0
+    role: Any = ""
+    for message in messages:  # type: ignore[union-attr]
+        if message.__class__ is not dict or len(message) != 2:
+            return None
+        role, text = message.get("role"), message.get("content")
+        if role not in _SPEAKERS or text.__class__ is not str or not text:
+            return None
+        total += message_tokens(text)
+    output = fields.get("max_tokens")
+    if role == "assistant" or not (output is None or output.__class__ is int):
+        return None
+    ask = _said(stream, max(1, round(total)), ["stream"] if stream else [])
+    if output is not None and output > 0:
+        ask["output"] = output
+    return ask
+
+
+def _said(stream: bool, tokens: int, needs: list[str]) -> dict[str, Any]:
+    return {"stream": stream, "tokens": tokens, "needs": needs, "residency": [], "tried": [], "max_wait": 0.0}
+
+
 def ask_of(
     request: Mapping[str, Any],
     *,
@@ -43,14 +84,7 @@ def ask_of(
 ) -> dict[str, Any]:
     """What decisions read of a canonical request. Language and task are found out only where the policy reads them."""
     output = request.get("max_tokens")
-    ask: dict[str, Any] = {
-        "stream": stream,
-        "tokens": input_tokens(request),
-        "needs": sorted(needs_of(request, stream)),
-        "residency": [],
-        "tried": [],
-        "max_wait": 0.0,
-    }
+    ask = _said(stream, input_tokens(request), sorted(needs_of(request, stream)))
     if isinstance(output, int) and not isinstance(output, bool) and output > 0:
         ask["output"] = output
     if "language" in policy:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.ledger.journal import Journal
     from engine.ledger.store import Ledger
     from engine.reliability.deadline import Clock
+    from engine.routing.calm import Calm
     from engine.routing.route import Route, Target
     from engine.routing.run import Run
     from engine.types import Usage
@@ -49,6 +50,7 @@ class RoutingDesk(Desk):
         _clock: Clock
         _changes: dict[str, Any]
         _unsupported: str
+        _targets: dict[tuple[str, str, str | None], Any]
 
         def _prepare(self, operation: str, model: str, fields: dict[str, Any], stream: bool) -> Call: ...
         def _target(self, model: str, operation: str, dialect: str | None) -> Any: ...
@@ -57,6 +59,7 @@ class RoutingDesk(Desk):
         """Read what the client was given. Raises ConfigError."""
         self._turns: dict[str, int] = {}
         self.hedges: dict[str, list[int]] = {}  # by route: its calls, and those that were hedged
+        self.calm: dict[tuple[int, str, bool], Calm] = {}  # by the identity of a route, which is held with it
         self._facts_of: dict[tuple[Target, str, str], dict[str, Any]] = {}
         self._route_log = route_log
         if routes is not None:
@@ -243,15 +246,21 @@ class RoutingDesk(Desk):
         self, route: Route, operation: str, fields: Mapping[str, Any], stream: bool, hints: Mapping[str, Any]
     ) -> dict[str, Any]:
         """What the request asks of a target, in the words decisions read."""
-        from engine.call.normalize import normalize
-        from engine.routing.asked import ask_of
+        from engine.routing.asked import ask_of, plainly_asked
 
-        known = {k: v for k, v in fields.items() if k not in ("dialect", "on_interrupt", "out") and k[:1] != "$"}
-        request = normalize(operation, known, reads=None)
-        ask = ask_of(request, stream=stream, hints=hints, policy=tuple(route.policy), classify=route.classify)
+        policy, tier = tuple(route.policy), None
+        ask = plainly_asked(fields, stream, policy) if operation == "chat" else None
+        if ask is None:
+            from engine.call.normalize import normalize
+
+            known = {k: v for k, v in fields.items() if k not in ("dialect", "on_interrupt", "out") and k[:1] != "$"}
+            request = normalize(operation, known, reads=None)
+            ask = ask_of(request, stream=stream, hints=hints, policy=policy, classify=route.classify)
+            tier = request.get("service_tier")
         region = hints.get("residency") or route.residency
-        ask["residency"] = [region.lower()] if isinstance(region, str) else [word.lower() for word in region]
-        ask["tier"] = request.get("service_tier")
+        if region:
+            ask["residency"] = [region.lower()] if isinstance(region, str) else [word.lower() for word in region]
+        ask["tier"] = tier
         return ask
 
     def states(
@@ -270,7 +279,7 @@ class RoutingDesk(Desk):
                 if error.kind != "unsupported":
                     raise
                 lost = {"refused": why or error.message, "lacks": [], "breaker": "closed", "in_flight": 0}
-                found.append({**_declared(target, role), **lost})
+                found.append(_declared(target, role) | lost)
                 continue
             state = {**self._static(bound, target, operation, role), **bound.health.view(now, len(bound.credentials), speeds)}
             if why:

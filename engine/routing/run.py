@@ -12,6 +12,7 @@ from engine.call.flow import Call
 from engine.call.step import Deliver, Flow, Wait
 from engine.errors import Error, UnavailableError, UnsupportedError
 from engine.reliability.deadline import Deadline
+from engine.routing.calm import Calm, varies
 from engine.routing.decide import LARGER, MOVES, Decision, decide
 from engine.routing.guard import Account, guarded
 from engine.several import SEVERAL, following, joined, pieces
@@ -27,6 +28,7 @@ __all__ = ["Run"]
 
 #: what a request is about: a target that would drop it is skipped, whatever the caller lets others drop
 NEEDED = frozenset(("tools", "server_tools", "tool_choice", "response_format", "documents", "messages"))
+KEPT = 64  # routes whose decision is remembered
 MOST_STEPS = 200  # decisions of one call: nothing that is right comes near it
 
 
@@ -121,13 +123,29 @@ class Run:
     def decided(self) -> Decision:
         """What to do now, by what is known now."""
         desk, ask = self.desk, self.ask
+        limited = desk._gate is not None and desk._gate.limiter is not None
+        first = not (self.steps or limited or desk.logs(self) or varies(self.route, ask))
+        key = (id(self.route), self.name, self.stream)
+        if first and (calm := desk.calm.get(key)) is not None and calm.route is self.route and calm.holds(ask, desk._targets):
+            self.steps.append({"decision": calm.decision})
+            return calm.decision
         now = desk._clock.monotonic()
         ask["max_wait"] = round(max(0.0, min(self.limits.max_wait, self.deadline.left() - 1)), 3)
         self.states = desk.states(self.route, self.name, ask, self.refused, now)
-        drawn = "weighted" in self.route.policy
-        draws = [round(desk._clock.random(0.0, 1.0), 6) if drawn else 0.5 for _ in self.states]
+        draws = [0.5] * len(self.states)
+        if "weighted" in self.route.policy:
+            draws = [round(desk._clock.random(0.0, 1.0), 6) for _ in draws]
         made = decide(self.route.policy, ask, self.states, self.turn, draws)
-        self.steps.append({"ask": {**ask, "tried": ask["tried"][:]}, "states": self.states, "draws": draws, "decision": made})
+        step: dict[str, Any] = {"decision": made}
+        if desk.logs(self):
+            step.update(ask={**ask, "tried": ask["tried"][:]}, states=self.states, draws=draws)
+        self.steps.append(step)
+        if first:
+            calm = Calm(self.route, self.name, self.states, made)
+            if calm.holds(ask, desk._targets):
+                if len(desk.calm) >= KEPT:
+                    desk.calm.clear()
+                desk.calm[key] = calm
         return made
 
     def _asked(self, decision: Decision) -> Flow:
@@ -227,6 +245,8 @@ class Run:
         ask["after"] = kind
         if kind == "unsupported" and not error.attempts:
             self.refused[target] = f"it cannot express this: {error.message}"
+        if not self.states:  # it was decided before
+            self.states = self.desk.states(self.route, self.name, ask, self.refused, self.desk._clock.monotonic())
         state = next(s for s in self.states if s["target"] == target)
         if kind in LARGER:
             ask["window"], ask["long"] = state.get("context"), True
@@ -277,7 +297,9 @@ class Run:
                 cost = response.cost
                 last["cost"] = None if cost is None else str(cost)
             report.attempts = self.records
-        skipped = {target: why for step in self.steps for target, why in step["decision"].skipped.items()}
+        skipped: dict[str, str] = {}
+        for step in self.steps:
+            skipped.update(step["decision"].skipped)
         chosen = last["target"] if last is not None else decision.chosen
         skipped.pop(str(chosen), None)
         report.route = {
