@@ -54,6 +54,7 @@ def test_what_a_careless_client_leaves_is_found(way: str, monkeypatch: pytest.Mo
 
     monkeypatch.setattr("tests.faults.kills.KILLS", ("client",))
     monkeypatch.setattr("tests.faults.kills.PATIENCE", 0.2)
+    monkeypatch.setattr("tests.faults.kills.FURTHER", 0.1)
     monkeypatch.setattr("engine.call.send.drive.Deliveries.close", lambda self: None)
     monkeypatch.setattr("engine.call.send.drive_async.AsyncDeliveries.close", later)
     monkeypatch.setattr("engine.call.send.drive_async.AsyncDeliveries.abandon", lambda self: None)
