@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -305,6 +306,17 @@ def test_a_change_of_anything_it_depends_on_is_noticed(changed: str, tmp_path: P
         file.write("examples: []\n")
     check(Catalog([tmp_path]), [("providers", "acme")], cache=cache)
     check(Catalog([tmp_path]), [("providers", "acme")], cache=cache)
+    assert len(list(cache.rglob("*.json"))) == 2
+
+
+def test_a_change_of_its_models_facts_is_noticed(tmp_path: Path, cache: Path) -> None:
+    write(tmp_path, acme_wire=WIRE, acme=ACME)
+    facts = tmp_path / "models" / "acme.yaml"
+    facts.parent.mkdir()
+    for context in (1000, 2000, 2000):
+        facts.write_text(f"models: {{m: {{context: {context}}}}}\n", "utf-8")
+        os.utime(facts, (0, 0))
+        check(Catalog([tmp_path / "acme.yaml", tmp_path / "acme-wire.yaml", facts]), [("providers", "acme")], cache=cache)
     assert len(list(cache.rglob("*.json"))) == 2
 
 

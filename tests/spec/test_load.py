@@ -169,6 +169,15 @@ def test_depth_is_counted_before_and_while_parsing() -> None:
     assert too_deep("a: 'x [[[ '\nb: it's [[[\nc: |\n  [[[\n  {{{\nd: \"[[\n  [[\"\ne: {f: '[[', g: it's} # [[[\n" * 20, 8) is None
 
 
+def test_what_may_be_deep_is_scanned_first_and_the_rest_where_something_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    scanned: list[int] = []
+    monkeypatch.setattr(loader, "too_deep", lambda text, limit: (scanned.append(len(text)), too_deep(text, limit))[1])
+    assert rules("a: {b: [c, d]}\n" + "e: 1\n") == [] and not scanned
+    assert rules("a: 1\na: 2\n") == ["duplicate-key"] and len(scanned) == 1
+    assert rules("? " * 40 + "a: 1\na: 1") == ["too-deep"] and len(scanned) == 2
+    assert rules("a: [" + "1," * 5 + "]" + "\n# x" * 10_000) == [] and len(scanned) == 3
+
+
 def test_a_scan_that_was_fooled_is_caught_by_the_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loader, "too_deep", lambda text, limit: None)
     assert rules("[" * 5_000) == ["too-deep"]

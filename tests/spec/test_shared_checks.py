@@ -154,6 +154,26 @@ def test_a_family_is_together_and_nobody_is_left_out(tmp_path: Path) -> None:
     assert families(local, [("providers", "one"), ("dialects", "wire")], 2) == [[1], [0]]
 
 
+@pytest.mark.parametrize("key", ["aliases", '"aliases"', "'aliases'", "? aliases\n", r'"\x61liases"', r'"ali\u0061ses"'])
+def test_another_name_is_found_however_its_key_is_written(key: str, tmp_path: Path) -> None:
+    """Files that cannot hold the key are not parsed for it."""
+    root = folder(tmp_path, {"one": f"chat: wire\n{key}: [uno]\n", "two": "chat: wire\n"})
+    catalog = Catalog([root])
+    assert catalog.resolve("uno") == "one"
+    assert not catalog.files.may_say("providers", "two", "colours")
+
+
+def test_facts_are_read_once_by_who_checks_them(tmp_path: Path) -> None:
+    root = folder(tmp_path, {"one": "chat: wire\n"})
+    (root / "models").mkdir()
+    (root / "models" / "one.yaml").write_text("models: {m: {context: 5}}\n", "utf-8")
+    plain, checking = Catalog([root]), Catalog([root], findings=Problems())
+    assert plain.model_info("one", "m") == checking.model_info("one", "m") != {}
+    (root / "models" / "one.yaml").write_text("models: {m: {contxt: 5}}\n", "utf-8")
+    _, findings = told(root, [("providers", "one"), ("models", "one")])
+    assert [p.rule for p in findings.problems] == ["unknown-key"]
+
+
 def test_the_quick_test_of_a_schema_says_yes_only_where_the_library_does() -> None:
     dice = random.Random(7)
     strange = [None, True, 0, -1, 1.0, 2.5, "", "x", [], {}, ["a", "a"], {"$if": 1}, {"$bad": 1}, {"x": None}, "a" * 5000, 10**20]
