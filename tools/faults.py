@@ -15,6 +15,7 @@ Without a word: all of them. Exit code 0 only if everything holds.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -91,7 +92,8 @@ def many_calls(calls: int, sequences: int) -> bool:
 
 def killed(rounds: int) -> bool:
     fine = []
-    with ProcessPoolExecutor(len(WAYS), get_context("spawn")) as pool:  # each looks at the files and tasks of its own process
+    # Each looks at the files and tasks of its own process, and has a core for itself: a second is a second.
+    with ProcessPoolExecutor(min(len(WAYS), os.cpu_count() or 1), get_context("spawn")) as pool:
         for way, left in zip(WAYS, pool.map(partial(kills, streams=256, rounds=rounds), WAYS)):
             what = f"killed streams {way:9} 256 x {len(KILLS)} ways x {left.rounds} rounds = {left.streams} streams, all gone after"
             fine.append(_told(not left.found, f"{what} {left.worst:.2f} s at most", left.found))
