@@ -20,6 +20,7 @@ from engine.errors import Error, NotFoundError
 from engine.examples.cases import cases
 from engine.examples.given import given_operation
 from engine.examples.run import content_type, stream_bytes
+from engine.expr.query import QueryError
 from engine.serve.beforehand import answers, written
 from engine.serve.likeness import Likeness, Look, look
 from engine.serve.staged import Question, Route, Staged, route_of, stage
@@ -27,6 +28,7 @@ from engine.serve.staged import Question, Route, Staged, route_of, stage
 if TYPE_CHECKING:
     from engine.catalog import Catalog
     from engine.operation import Operation
+    from engine.plan import Job
 
 _NAMES = ("id", "voice")  # fields of a request that may stand in its path
 _FORM_STREAM = b'name="stream"\r\n\r\ntrue\r\n'
@@ -138,12 +140,22 @@ class Simulator:
                 job = stage(operation, sent, example["replies"], self.model) if operation.plan.job is not None else None
                 if job is None:
                     continue
+            elif operation.plan.job is not None and not streamed and not _over(operation.plan.job, example):
+                continue  # an answer at once, after which the client of a job would go on asking
             names = [value for name in _NAMES if isinstance(value := request.get(name), str)]
             route = route_of(sent, above(operation.base_url, operation.plan.call.outside), self.model, names)
             yield _Answer(operation, example, route, look(_document(sent.body)), _calls(example), streamed, job)
             for first, below, reply in answers(operation, context, self.catalog.tree(provider, None, variant).get(case.operation)):
                 route = route_of(first, below, self.model)
                 yield _Answer(operation, {"reply": reply}, route, look(_document(first.body)), frozenset(), False)
+
+
+def _over(job: Job, example: Mapping[str, Any]) -> bool:
+    """Whether the reply to a submission says that the job is over already."""
+    try:
+        return job.state is not None and job.state((example.get("reply") or {}).get("body")) in job.done
+    except QueryError:
+        return False
 
 
 def _whole(reply: Mapping[str, Any]) -> Reply:

@@ -47,11 +47,13 @@ def client_for(server: Loopback) -> Iterator[Callable[[str], engine.Client]]:
 def _answered(target: str) -> bool:
     """Whether a stand-in can answer a target with the conversation that the examples of the served dialects hold.
 
-    Not where the wire is another one, where a credential is exchanged first (at the real host), where calls are functions, and
-    where frames of a cloud stand around the stream.
+    Not where the wire is another one, where a credential is exchanged first (at the real host), where calls are functions, where
+    frames of a cloud stand around the stream, and where the answer is a job, which only its own examples carry to its end.
     """
     plan = speaker(target).plan
     ways = [plan.auth, *(option for _, option in plan.auth.options[:1])]
+    if plan.job is not None:
+        return False
     framed = plan.stream is not None and (plan.stream.data != "json" or "bedrock-nova" in plan.dialects)
     return (
         bool(set(plan.dialects) & set(PAIRS)) and not any(w.tokens for w in ways) and not framed and "gigachat" not in plan.dialects
@@ -68,6 +70,11 @@ def test_every_provider_has_a_stand_in(target: str, client_for: Callable[[str], 
         assert "".join(stream.text_stream) and stream.response.finish_reason
     if client.catalog.capabilities(target.partition("/")[0].partition(":")[0]).get("tools"):
         assert client.chat(target, "What is the weather in Rome?", tools=[TOOL]).tool_calls[0].arguments == {"city": "Rome"}
+
+
+def test_a_chat_that_is_a_job_is_asked_for_until_it_is_over(client_for: Callable[[str], engine.Client]) -> None:
+    client = client_for("runpod:job/m")
+    assert client.chat("runpod:job/m", "Say hello.").text == "Hello."
 
 
 @pytest.mark.parametrize("target", ["anthropic/m", "google-gemini/m", "amazon-bedrock/m", "openai:responses/m", "groq/m"])
