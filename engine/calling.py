@@ -37,7 +37,6 @@ __all__ = ["Caller"]
 UNSUPPORTED = ("warn", "error", "ignore")
 #: options of a call that are no fields of its request
 _OPTIONS = ("timeout", "attempts", "out", "dialect")
-INTERRUPT = ("raise", "restart", "continue")
 KEPT = 1024  # bound operations kept; callers with more distinct models than that pay for binding again
 _shared: dict[str, Catalog] = {}
 _shared_lock = threading.Lock()

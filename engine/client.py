@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.calling import INTERRUPT, Caller, _leaving
+from engine.calling import Caller, _leaving
 from engine.errors import ConfigError, Error
 from engine.faces import AsyncFace, Face, async_face_of, face_of, named
 from engine.leaving import passing
 from engine.several import AT_ONCE, SEVERAL, following, joined
-from engine.streams import AsyncStream, Stream
+from engine.streams import AsyncStream, Stream, on_interrupt
 from engine.vocabulary import OPERATIONS
 
 if TYPE_CHECKING:
@@ -33,13 +33,6 @@ if TYPE_CHECKING:
     from engine.webhooks import Delivery
 
 __all__ = ["AsyncClient", "Client"]
-
-
-def _on_interrupt(fields: dict[str, Any]) -> str:
-    choice = fields.pop("on_interrupt", None) or "raise"
-    if choice not in INTERRUPT:
-        raise ConfigError(f"on_interrupt must be one of {', '.join(INTERRUPT)}")
-    return str(choice)
 
 
 class Client(Caller):
@@ -85,6 +78,8 @@ class Client(Caller):
         count_tokens: Face
         batch: BatchFace
         list_models: Face
+        show_model: Face
+        pull_model: Face
         realtime: SessionFace
 
     _driver_made: Driver | None = None
@@ -215,7 +210,7 @@ class Client(Caller):
         raise problem
 
     def _stream(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Stream:
-        choice = _on_interrupt(fields)
+        choice = on_interrupt(fields)
 
         def start() -> tuple[Any, Any]:
             call, flow = self._flow(operation, model, named(operation, given, fields), True, choice)
@@ -256,6 +251,8 @@ class AsyncClient(Caller):
         count_tokens: AsyncFace
         batch: AsyncBatchFace
         list_models: AsyncFace
+        show_model: AsyncFace
+        pull_model: AsyncFace
         realtime: AsyncSessionFace
 
     _driver_made: AsyncDriver | None = None
@@ -391,7 +388,7 @@ class AsyncClient(Caller):
         raise problem
 
     def _stream(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> AsyncStream:
-        choice = _on_interrupt(fields)
+        choice = on_interrupt(fields)
 
         def start() -> tuple[Any, Any]:
             call, flow = self._flow(operation, model, named(operation, given, fields), True, choice)

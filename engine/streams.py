@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["AsyncStream", "Stream"]
 
 Start = Callable[[], tuple[Any, Any]]  # -> (call, its running flow)
+INTERRUPT = ("raise", "restart", "continue")
+
+
+def on_interrupt(fields: dict[str, Any]) -> str:
+    """What is done when a stream breaks after content was shown; taken out of the fields. ConfigError for another word."""
+    choice = fields.pop("on_interrupt", None) or "raise"
+    if choice not in INTERRUPT:
+        raise ConfigError(f"on_interrupt must be one of {', '.join(INTERRUPT)}")
+    return str(choice)
 
 
 class _Base:
@@ -90,6 +99,8 @@ class Stream(_Base):
         else:
             if events is None:
                 raise StopIteration
+            for event in self._pending:
+                return event
             return self.__next__()
         raise problem
 

@@ -6,7 +6,8 @@ from typing import Any
 
 OPERATIONS = (
     "chat completion embeddings rerank image image_edit image_variation video speech voices clone_voice delete_voice transcription "
-    "moderation ocr search read upload_file get_file list_files delete_file download_file count_tokens batch list_models realtime"
+    "moderation ocr search read upload_file get_file list_files delete_file download_file count_tokens batch list_models "
+    "show_model pull_model realtime"
 ).split()
 
 STATUSES = "active beta enterprise unverified deprecated discontinued private".split()
@@ -185,6 +186,8 @@ for _name, _fields in {
     "download_file": "id",
     "batch": "requests",
     "list_models": "",
+    "show_model": "",
+    "pull_model": "stream",
 }.items():
     _own: dict[str, Shape] = dict.fromkeys([*_fields.split(), *PARAMS.get(_name, [])], ANY)
     _own.update(dict.fromkeys(("model", "extra_body", "extra_headers", "extra_query"), ANY))
@@ -245,7 +248,8 @@ OUTPUTS: dict[str, tuple[tuple[str, ...], str | None]] = {
         ("word", "text start end speaker confidence", None),
         ("voice", "id name languages gender description preview category status created raw", None),
         ("language", "code", "code"),
-        ("model", "id name context max_output created owner", "id"),
+        ("model", "id name context max_output created owner status", "id"),
+        ("progress", "status completed total", "status"),
         ("page", "text index images url title", None),
         ("batch_item", "id response error", None),
         ("transcript", "text full tail final role start end speaker confidence", "text"),
@@ -285,5 +289,7 @@ OPERATION_OUTPUTS: dict[str, tuple[str, ...]] = {
     "count_tokens": ("usage", "error"),
     "batch": ("batch_item", "usage", "error"),
     "list_models": ("model", "error"),
+    "show_model": ("model", "error"),
+    "pull_model": ("model", "progress", "error"),
     "realtime": tuple("session transcript word audio text speech turn tool_call usage ping error".split()),
 }

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Pending", "attach"]
 
 #: operations whose counters nobody bills
-_FREE = frozenset(("count_tokens", "list_models", "voices", "delete_voice"))
+_FREE = frozenset(("count_tokens", "list_models", "show_model", "pull_model", "voices", "delete_voice"))
 
 #: fields of a request that rates may depend on, outside of chat
 _OPTIONS = ("size", "quality", "resolution", "steps", "search_context_size")

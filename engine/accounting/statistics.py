@@ -19,7 +19,10 @@ __all__ = ["BY", "Group", "groups", "moment", "percentile", "total"]
 
 BY = ("provider", "model", "operation", "route", "tenant", "tag", "kind", "day", "hour")
 #: operations that nobody bills by the call
-FREE = frozenset("count_tokens list_models voices delete_voice upload_file get_file list_files delete_file download_file".split())
+FREE = frozenset(
+    "count_tokens list_models show_model pull_model voices delete_voice "
+    "upload_file get_file list_files delete_file download_file".split()
+)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 

@@ -318,7 +318,7 @@ class Accumulator:
             dtype = _key(event.fields.get("dtype"))  # many wires rely on the order
             event.fields["index"] = self._vectors.get(dtype, 0)
             self._vectors[dtype] = event.fields["index"] + 1
-        if kind != "partial_image":  # on the way, no part of the answer
+        if kind not in ("partial_image", "progress"):  # on the way, no part of the answer
             self._outputs.append(event)
         self.events.append(event)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from engine.call import counts, media
@@ -60,7 +60,7 @@ def _languages(value: Any) -> list[str] | None:
 
 
 _SCALARS: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("index", "seed", "bytes", "context", "max_output"), counts.whole),
+    **dict.fromkeys(("index", "seed", "bytes", "context", "max_output", "completed", "total"), counts.whole),
     **dict.fromkeys(("score", "start", "end", "confidence"), counts.real),
     **dict.fromkeys(("created", "expires"), timestamp),
     "languages": _languages,
@@ -97,11 +97,10 @@ def output_fields(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def named_as_asked(outputs: list[Event], context: Mapping[str, Any] | None) -> None:
-    """A voice whose id the answer does not repeat is the one that was asked for, by its id or else by its name."""
-    asked = (context or {}).get("id") or (context or {}).get("name")
+def named_as_asked(outputs: list[Event], kind: str, asked: Any) -> None:
+    """What the answer does not name is the one that was asked for."""
     for event in outputs:
-        if event.kind == "voice" and asked is not None:
+        if event.kind == kind and asked is not None:
             event.fields.setdefault("id", asked)
 
 

@@ -88,7 +88,7 @@ def read_mapped(
     into.close()
     response = finish(into, found, document, now)
     if plan.name in ("clone_voice", "delete_voice"):
-        named_as_asked(response.outputs, context)
+        named_as_asked(response.outputs, "voice", (context or {}).get("id") or (context or {}).get("name"))
     return response
 
 
@@ -155,6 +155,8 @@ def finish(into: Accumulator, headers: Mapping[str, str], document: Any, now: fl
     """The Response with what the exchange itself says."""
     response = into.response()
     response.raw = document
+    if into.plan.name in ("show_model", "pull_model"):
+        named_as_asked(response.outputs, "model", into.model)
     response.request_id = request_id(into.plan, headers, document)
     response.rate_limits = rate_limits(into.plan, headers, now)
     return response

@@ -26,6 +26,8 @@ def streamed(face: Any, operation: str, model: str, fields: dict[str, Any], outp
                 if event.kind == "partial_image":
                     path = _preview(event, operation, output)
                     print(f"preview {(event.index or 0) + 1}: wrote {safe(str(path))}", file=sys.stderr)
+                elif event.kind == "progress":
+                    print(safe(_far(event)), file=sys.stderr)
                 elif event.kind == "audio" and event.data is not None:
                     heard = _heard(event.data, output, sound, heard)
                 elif event.kind == "text" and event.text and told:
@@ -41,6 +43,11 @@ def streamed(face: Any, operation: str, model: str, fields: dict[str, Any], outp
     if output is not None:
         _placed(answer, output, heard)
     return answer
+
+
+def _far(event: Event) -> str:
+    done, total = event.fields.get("completed"), event.fields.get("total")
+    return str(event.fields.get("status")) + (f" {100 * done // total} %" if done is not None and total else "")
 
 
 def _heard(data: str, output: str | None, sound: Target | None, before: bool) -> bool:

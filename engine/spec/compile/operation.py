@@ -28,7 +28,7 @@ _EMPTY = Node({})
 _ERROR_QUERIES = ("at", "message", "code", "type", "param", "status", "ok", "retry_after")
 _ERROR_FIELDS = ("message", "code", "type", "param", "status")
 #: operations that only compute an answer may be sent again (RELIABILITY R3)
-_CREATES = frozenset(("upload_file", "delete_file", "clone_voice", "delete_voice", "batch"))
+_CREATES = frozenset(("upload_file", "delete_file", "clone_voice", "delete_voice", "pull_model", "batch"))
 
 
 def compile_operation(
