@@ -41,6 +41,7 @@ def test_a_stream_that_nobody_closed_ends_without_a_warning(way: str, dropped: s
                 return None
         return stream
 
+    gc.collect()  # what other tests left is not told here
     with Loopback(_endless) as server, warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         kept = asyncio.run(run(server))
