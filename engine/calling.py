@@ -220,10 +220,10 @@ class Caller(RoutingDesk):
         if target.missing is not None:
             raise ConfigError(target.missing, provider=bound.provider, model=bound.model, operation=bound.name)
         if request is not None and bound.plan.idempotency_key and bound.plan.replay == "keyed":
-            _name(request, bound.plan.idempotency_key)
+            _keyed(request, bound.plan.idempotency_key)
         ring, replay = target.provider.ring, bound.plan.replay
         run = Attempts(target.name, limits, deadline, self._clock, target.bucket, ring, replay, target.health)
-        finish = partial(self._finish, bound, run, context, wanted)
+        finish = partial(self._complete, bound, run, context, wanted)
         keys, tokens = target.credentials, target.provider.tokens
         call = Call(bound, request, target.route, run, self._clock, keys, tokens, finish, context, unsupported)
         if out is not None:
@@ -232,7 +232,7 @@ class Caller(RoutingDesk):
             call.out = place(out, stream)
         return call
 
-    def _finish(self, bound: Operation, run: Attempts, context: Mapping[str, Any], wanted: Any, response: Response) -> None:
+    def _complete(self, bound: Operation, run: Attempts, context: Mapping[str, Any], wanted: Any, response: Response) -> None:
         """Complete the answer of a call."""
         run.wrote(response.usage.output_tokens)
         _finish(response, bound, context["$report"], run, wanted)
@@ -319,7 +319,7 @@ def _leaving(problem: Exception, call: Call | None) -> Error:
     return leaving(error, call) if call is not None else bare(error)
 
 
-def _name(request: HttpRequest, key: str) -> None:
+def _keyed(request: HttpRequest, key: str) -> None:
     """Give the request a name of its own, one for all attempts of its call (RELIABILITY R4)."""
     if key.lower() not in {name.lower() for name in request.headers}:
         import secrets

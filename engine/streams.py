@@ -99,8 +99,6 @@ class Stream(_Base):
         else:
             if events is None:
                 raise StopIteration
-            for event in self._pending:
-                return event
             return self.__next__()
         raise problem
 
