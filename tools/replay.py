@@ -47,6 +47,7 @@ DIALECTS: dict[str, tuple[str, str, dict[str, str]]] = {
     "openai-responses": ("openai-responses", "openai", {}),
     "anthropic-messages": ("anthropic-messages", "anthropic", {"vertexai": "google-vertex:anthropic"}),
     "gemini-generatecontent": ("gemini", "google-gemini", {"vertexai": "google-vertex"}),
+    "gemini-interactions": ("gemini-interactions", "google-gemini:interactions", {}),
     "bedrock-converse": ("bedrock-converse", "amazon-bedrock", {}),
     "cohere-v2": ("cohere-v2", "cohere", {}),
     "mistral": ("mistral", "mistral", {}),

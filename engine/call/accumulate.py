@@ -255,7 +255,7 @@ class Accumulator:
         number, candidate = self._candidate(choice)
         key = _key(fields.get("index"))
         block = (candidate.keys.get(("native", key)) if key is not None else None) or candidate.new("native", key)
-        block.fields.update(fields)
+        block.lay(fields)
         self.events.append(Event("native", fields, number))
 
     def _logprobs(self, choice: Any, fields: dict[str, Any]) -> None:

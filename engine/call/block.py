@@ -59,6 +59,13 @@ class Block:
             self.assembled, self.arguments = True, dict(self.arguments) if isinstance(self.arguments, dict) else {}
         assemble(self.arguments, at, piece)
 
+    def lay(self, fields: dict[str, Any]) -> None:
+        """What an event says of a native item, over what was said of it before; its data may come in pieces."""
+        before, data = self.fields.get("data"), fields.get("data")
+        self.fields.update(fields)
+        if before.__class__ is dict and data.__class__ is dict:
+            self.fields["data"] = {**before, **data}
+
     def read_arguments(self) -> tuple[Any, str, bool]:
         """(parsed arguments, their JSON text, whether they are valid). No arguments are `{}`."""
         text = "".join(self.pieces).strip()
