@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from engine.calling import Caller, _leaving
 from engine.errors import ConfigError, Error
-from engine.faces import AsyncFace, Face, async_face_of, face_of, named
+from engine.faces import AsyncFace, Face, async_face_of, face_of, faced, named
 from engine.leaving import passing
 from engine.several import AT_ONCE, SEVERAL, following, joined
 from engine.streams import AsyncStream, Stream, on_interrupt
-from engine.vocabulary import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClient", "Client"]
 
 
+@faced(face_of)
 class Client(Caller):
     """A client that blocks. Shareable between threads; makes its connections when first used.
 
@@ -83,12 +83,6 @@ class Client(Caller):
         realtime: SessionFace
 
     _driver_made: Driver | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in OPERATIONS:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        face = self.__dict__[name] = face_of(self, name)
-        return face
 
     def call(self, operation: str, model: str, /, **fields: Any) -> Response:
         """Any operation a spec names."""
@@ -219,6 +213,7 @@ class Client(Caller):
         return Stream(start)
 
 
+@faced(async_face_of)
 class AsyncClient(Caller):
     """The async twin of Client: the same arguments, `await client.chat(…)`, `async for event in client.chat.stream(…)`.
 
@@ -256,12 +251,6 @@ class AsyncClient(Caller):
         realtime: AsyncSessionFace
 
     _driver_made: AsyncDriver | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in OPERATIONS:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        face = self.__dict__[name] = async_face_of(self, name)
-        return face
 
     async def call(self, operation: str, model: str, /, **fields: Any) -> Response:
         """Any operation a spec names."""

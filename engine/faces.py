@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import ConfigError, Error, UnsupportedError
 from engine.streams import AsyncStream, Stream
+from engine.vocabulary import OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from engine.client import AsyncClient, Client
     from engine.explain import Explanation
     from engine.jobs import AsyncJob, Job
-    from engine.realtime import AsyncSession, Session
     from engine.types import Response
 
-__all__ = ["AsyncFace", "Face", "async_face_of", "face_of", "named"]
+__all__ = ["AsyncFace", "Face", "async_face_of", "face_of", "faced", "named"]
+
+T = TypeVar("T")
 
 #: fields that may be given by position, after the model
 POSITIONAL: dict[str, tuple[str, ...]] = {
@@ -111,54 +113,6 @@ class Face:
         return f"<{self.name} of {self._client!r}>"
 
 
-class SessionFace:
-    """Sessions of a client: `with client.realtime(model, …) as session`. Nothing is sent before the block is entered.
-
-    Beside the request's fields: `run_tools` (tools that are functions are run when the model calls them), `queue` (events
-    that may wait unread), `timeout` (seconds until the session must be open), `unsupported` and `dialect`.
-    """
-
-    def __init__(self, client: Client, name: str) -> None:
-        self._client = client
-        self.name = name
-
-    def __call__(self, model: str, **fields: Any) -> Session:
-        from engine.realtime.blocking import Session
-        from engine.realtime.opening import opening
-
-        made = opening(self._client, model, fields)
-        return Session(made, lambda: self._client._driver.run(made.call.ready()))
-
-    def explain(self, model: str, **fields: Any) -> Explanation:
-        """The handshake and the first message, with masked credentials. Nothing is sent."""
-        return self._client._explain(self.name, model, (), fields)
-
-    def __repr__(self) -> str:
-        return f"<{self.name} of {self._client!r}>"
-
-
-class AsyncSessionFace:
-    """The async twin of SessionFace: `async with client.realtime(model, …) as session`."""
-
-    def __init__(self, client: AsyncClient, name: str) -> None:
-        self._client = client
-        self.name = name
-
-    def __call__(self, model: str, **fields: Any) -> AsyncSession:
-        from engine.realtime.opening import opening
-        from engine.realtime.session import AsyncSession
-
-        made = opening(self._client, model, fields)
-        return AsyncSession(made, lambda: self._client._driver.run(made.call.ready()))
-
-    def explain(self, model: str, **fields: Any) -> Explanation:
-        """The handshake and the first message, with masked credentials. Nothing is sent."""
-        return self._client._explain(self.name, model, (), fields)
-
-    def __repr__(self) -> str:
-        return f"<{self.name} of {self._client!r}>"
-
-
 class AsyncFace:
     """The async twin of Face. `stream` gives an AsyncStream; `explain` sends nothing and is no coroutine."""
 
@@ -234,6 +188,37 @@ def _counted(client: Any, model: str, given: tuple[Any, ...], fields: dict[str, 
     except Exception as caught:
         problem = _leaving(caught, None)
     raise problem
+
+
+class _Place:
+    """Where the face of an operation stands in a class of clients: it is made when first looked at, and then the client's own.
+
+    Not a `__getattr__`: with one every attribute of a client is found the slow way.
+    """
+
+    __slots__ = ("_make", "_name")
+
+    def __init__(self, name: str, make: Callable[[Any, str], Any]) -> None:
+        self._name = name
+        self._make = make
+
+    def __get__(self, client: Any, kind: type) -> Any:
+        if client is None:
+            return self
+        face = self._make(client, self._name)
+        setattr(client, self._name, face)
+        return face
+
+
+def faced(make: Callable[[Any, str], Any]) -> Callable[[type[T]], type[T]]:
+    """A class of clients with a place for the face of every operation, made by `make(client, operation)`."""
+
+    def place(kind: type[T]) -> type[T]:
+        for name in OPERATIONS:
+            setattr(kind, name, _Place(name, make))
+        return kind
+
+    return place
 
 
 def face_of(client: Client, name: str) -> Any:

@@ -61,7 +61,7 @@ def loads_event(data: bytes) -> Any:
     """The value of one event of a stream. Long numbers are not looked for: in 16 MiB they do no harm, they become floats."""
     if len(data) > _LARGE:
         _check_large(data)
-    elif data.count(b"{") + data.count(b"[") > DEPTH:
+    elif 2 * len(data) - len(data.replace(b"{", b"")) - len(data.replace(b"[", b"")) > DEPTH:  # `count` goes byte by byte
         _check_depth(data)
     if orjson is not None:
         try:

@@ -23,6 +23,7 @@ from engine.types import HttpRequest
 __all__ = ["AiohttpTransport"]
 
 KEEPALIVE = 60.0
+READ = 65536  # bytes of one read of a socket; asyncio asks for four times that, which glibc maps and unmaps for every read
 HEADER = 65536  # bytes of a line of a reply's head; all of it together is bounded by the call's limits
 PLACES = 256  # URLs that are remembered
 SHAPES = 64  # kinds of heads that are remembered of one URL
@@ -271,6 +272,8 @@ class AiohttpTransport:
                     transport = protocol.transport
                     if transport is None or transport.is_closing():
                         raise aiohttp.ServerDisconnectedError
+                    if getattr(transport, "max_size", READ) != READ:  # a plain socket of asyncio's own loop, when it is new
+                        transport.max_size = READ
                     protocol.set_response_params(
                         skip_payload=request.method == "HEAD",
                         read_until_eof=True,

@@ -30,7 +30,7 @@ class AsyncDriver:
             step = next(flow)
             while True:
                 try:
-                    value = await self.perform(step)
+                    value = await (self._exchange(step) if step.__class__ is Exchange else self.perform(step))
                 except SendFailure as failure:
                     step = flow.throw(failure)
                 else:
