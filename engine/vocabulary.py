@@ -134,7 +134,7 @@ MESSAGE = _shape(
     last=BOOL,
 )
 TURN = _shape("text", role=Shape(values=("user", "assistant")), parts=PARTS, plain=BOOL, last=BOOL)
-TOOL = _shape("name description parameters strict cache type native")
+TOOL = _shape("name description parameters strict cache type native data")
 CHAT = Shape(
     {
         **dict.fromkeys(CHAT_PARAMS, ANY),
