@@ -48,7 +48,9 @@ def named(context: Mapping[str, Any]) -> dict[str, str] | None:
 
 
 def _small(value: Any) -> Any:
-    """What of a field a record keeps: plain values, and of a sound or picture what is short; None for the rest."""
+    """What of a field a record keeps: plain values, short lists, and of a sound or picture what is short; None for the rest."""
+    if isinstance(value, (list, tuple)):
+        return list(value) if all(isinstance(v, _PLAIN) for v in value) and sum(len(str(v)) for v in value) <= _SHORT else None
     if isinstance(value, Mapping):
         return {k: v for k, v in value.items() if isinstance(v, _PLAIN) and (not isinstance(v, str) or len(v) <= _SHORT)}
     return value if isinstance(value, _PLAIN) else None

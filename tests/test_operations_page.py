@@ -40,6 +40,17 @@ def test_the_code_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.splitlines()[-1] == "https://delivery.eu.bfl.ai/a.jpeg"
 
 
+def test_an_answer_in_the_background(capsys: pytest.CaptureFixture[str]) -> None:
+    def service(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(200, json={"id": "resp_1", "status": "queued", "output": []})
+        said = {"type": "message", "content": [{"type": "output_text", "text": "Teal was a duck."}]}
+        return httpx.Response(200, json={"id": "resp_1", "status": "completed", "output": [said]})
+
+    exec(CODE[JOBS + 1], {"client": engine.Client(providers={"openai": {"api_key": "k"}}, transport=httpx.MockTransport(service))})
+    assert capsys.readouterr().out == "Teal was a duck.\n"
+
+
 def test_pictures_and_voices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("ann-1.wav", "ann-2.wav"):

@@ -205,3 +205,22 @@ def test_a_signature_that_a_jobs_error_repeats_is_masked(tmp_path: Any, at: str)
         made.video("slow/v1", "A fog.")
     assert len(digests[-1]) == 64
     assert digests[-1] not in f"{caught.value!s} {caught.value!r} {caught.value.raw}"
+
+
+def test_a_record_keeps_what_was_to_be_included() -> None:
+    """The question has to say again which parts of an answer are wanted; lists of words are short enough to keep."""
+    asked: list[httpx.URL] = []
+
+    def service(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(200, json={"id": "resp_1", "status": "queued", "output": []})
+        asked.append(request.url)
+        said = {"type": "message", "content": [{"type": "output_text", "text": "Done."}]}
+        return httpx.Response(200, json={"id": "resp_1", "status": "completed", "output": [said]})
+
+    settings: dict[str, Any] = {"transport": httpx.MockTransport(service), "providers": {"openai": {"api_key": "k"}}}
+    include = ["file_search_call.results", "message.input_image.image_url"]
+    record = Client(**settings).chat.submit("openai:background/o3", "Think.", include=include).record
+    assert record["request"]["include"] == include and "messages" not in record["request"]
+    assert Client(**settings).job(json.loads(json.dumps(record))).wait().text == "Done."
+    assert [value for url in asked for key, value in url.params.multi_items() if key == "include[]"] == include
