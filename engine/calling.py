@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from engine.accounting.desk import estimate
@@ -36,7 +35,7 @@ __all__ = ["Caller"]
 
 UNSUPPORTED = ("warn", "error", "ignore")
 #: options of a call that are no fields of its request
-_OPTIONS = ("timeout", "attempts", "out", "dialect")
+_OPTIONS = frozenset(("timeout", "attempts", "out", "dialect"))
 KEPT = 1024  # bound operations kept; callers with more distinct models than that pay for binding again
 _shared: dict[str, Catalog] = {}
 _shared_lock = threading.Lock()
@@ -202,9 +201,12 @@ class Caller(RoutingDesk):
     def _prepare(self, operation: str, model: str, fields: dict[str, Any], stream: bool) -> Call:
         """The call for these fields, rendered but unsigned. Pops the options that are not fields of the request."""
         timeout = attempts = out = dialect = None
-        if not fields.keys().isdisjoint(_OPTIONS):
-            timeout, attempts, out, dialect = map(fields.pop, _OPTIONS, repeat(None))
-        target = self._target(model, operation, None) if dialect is None else bound_to(self, model, operation, dialect)
+        if not _OPTIONS.isdisjoint(fields):
+            timeout, attempts, out, dialect = (fields.pop(name, None) for name in ("timeout", "attempts", "out", "dialect"))
+        if dialect is None:
+            target = self._targets.get((model, operation, None)) or self._bind(model, operation, None)
+        else:
+            target = bound_to(self, model, operation, dialect)
         limits = target.limits
         if timeout is not None or attempts is not None:
             changes = {"deadline": timeout, "attempts": attempts}
@@ -213,7 +215,11 @@ class Caller(RoutingDesk):
         bound = target.operation
         if target.refusal is not None:
             raise UnsupportedError(target.refusal, provider=bound.provider, operation=bound.name)
-        wanted = _wanted(fields) if operation == "chat" else None
+        wanted = None
+        if operation == "chat" and "response_format" in fields:
+            from engine.call.schema import wanted_of
+
+            wanted = wanted_of(fields["response_format"])
         if stream:
             fields["stream"] = True
         request, context, unsupported = bound.start(fields)
@@ -360,14 +366,6 @@ def _parse(response: Response, wanted: Any) -> None:
     problem.partial = response
     problem.retryable = False
     raise problem
-
-
-def _wanted(fields: Mapping[str, Any]) -> Any:
-    """What `parsed` is made to fit: a type, or the mapping of a JSON format; None for plain text."""
-    wanted = fields.get("response_format")
-    if wanted is None or isinstance(wanted, str):
-        return None
-    return None if isinstance(wanted, Mapping) and wanted.get("type") == "text" else wanted
 
 
 def several_exchanges(operation: Operation) -> str | None:

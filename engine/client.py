@@ -194,7 +194,7 @@ class Client(Caller):
         call: Any = None
         problem: Error
         try:
-            call, flow = self._flow(operation, model, named(operation, given, fields), False)
+            call, flow = self._flow(operation, model, named(operation, given, fields) if given else fields, False)
             response: Response = self._driver.run(flow)
             return response
         except Exception as caught:
@@ -367,7 +367,7 @@ class AsyncClient(Caller):
         call: Any = None
         problem: Error
         try:
-            call, flow = self._flow(operation, model, named(operation, given, fields), False)
+            call, flow = self._flow(operation, model, named(operation, given, fields) if given else fields, False)
             response: Response = await self._driver.run(flow)
             return response
         except Exception as caught:

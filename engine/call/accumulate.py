@@ -13,8 +13,7 @@ from engine import errors
 from engine.call import counts, media
 from engine.call.block import Candidate, name_calls
 from engine.call.choices import choice_of, finish_reason
-from engine.call.json import JsonError, dumps
-from engine.call.outputs import join_audio, output_fields, ranked, text_of, timestamp
+from engine.call.outputs import join_audio, key_of, output_fields, ranked, text_of, timestamp, word
 from engine.call.thinking_tags import TagCutter
 from engine.plan import OperationPlan
 from engine.types import Citation, Event, Report, Response, Usage
@@ -54,6 +53,7 @@ class Accumulator:
         self._started: dict[str, Any] | None = None
         self._usage: dict[str, Any] = {}
         self._counters: dict[str, Any] = {}  # the same in canonical form
+        self._doubtful = False  # one of them is unknown, for what was reported is nonsense
         self._outputs: list[Event] = []
         self._vectors: dict[Any, int] = {}  # how many of each type came without a number
         self._closed = False
@@ -126,7 +126,8 @@ class Accumulator:
         if candidate.cutter is None:
             text = fields.get("text")
             if len(fields) == 1 and text and text.__class__ is str:
-                candidate.prose("text", None, None, False).pieces.append(text)
+                block = candidate.prose("text", None, None, False) if candidate.blocks else candidate.new("text")
+                block.pieces.append(text)
                 if not self.whole:
                     self.events.append(Event("text", fields, number))
                 return
@@ -150,13 +151,13 @@ class Accumulator:
             fields = {k: v for k, v in fields.items() if k != "full"}
         elif text.__class__ is not str:
             text = text_of(text)
-        signature, redacted = _word(fields.get("signature")), _word(fields.get("redacted"))
+        signature, redacted = word(fields.get("signature")), word(fields.get("redacted"))
         if not text and signature is None and redacted is None:
             return
-        index = _key(fields.get("index"))
+        index = key_of(fields.get("index"))
         if index is None and full is not None:
             index = "full"
-        block = candidate.prose(kind, index, _word(fields.get("id")), not text and redacted is None)
+        block = candidate.prose(kind, index, word(fields.get("id")), not text and redacted is None)
         if text:
             block.pieces.append(text)
         if signature is not None:
@@ -164,7 +165,7 @@ class Accumulator:
         if redacted is not None:
             block.redacted = redacted
         if fields.get("id") is not None and block.id is None:
-            block.id = _word(fields["id"])
+            block.id = word(fields["id"])
         if text != fields.get("text"):
             fields = {**fields, "text": text or None}
         self.events.append(Event(kind, fields, number))
@@ -175,7 +176,7 @@ class Accumulator:
         if full is None:
             return text_of(fields.get("text"))
         full = text_of(full)
-        key = (kind, _key(fields.get("index")))
+        key = (kind, key_of(fields.get("index")))
         before = candidate.fulls.get(key)
         if before is None:  # deltas may have come before a closing event that repeats everything
             block = candidate.keys.get(key)
@@ -188,8 +189,8 @@ class Accumulator:
 
     def _tool_call(self, choice: Any, fields: dict[str, Any]) -> None:
         number, candidate = self._candidate(choice)
-        id, name = _word(fields.get("id")), _word(fields.get("name"))
-        block = candidate.call(_key(fields.get("index")), id, name)
+        id, name = word(fields.get("id")), word(fields.get("name"))
+        block = candidate.call(key_of(fields.get("index")), id, name)
         if name is not None:
             block.name = name
         arguments, full = fields.get("arguments"), fields.get("full_arguments")
@@ -214,12 +215,12 @@ class Accumulator:
     def _citation(self, choice: Any, fields: dict[str, Any]) -> None:
         number, candidate = self._candidate(choice)
         citation = Citation(
-            url=_word(fields.get("url")),
-            title=_word(fields.get("title")),
-            text=_word(fields.get("text")),
+            url=word(fields.get("url")),
+            title=word(fields.get("title")),
+            text=word(fields.get("text")),
             start=counts.whole(fields.get("start")),
             end=counts.whole(fields.get("end")),
-            source=_word(fields.get("source")),
+            source=word(fields.get("source")),
             index=counts.whole(fields.get("index")),
         )
         identity = (citation.url, citation.title, citation.text, citation.start, citation.end, citation.source, citation.index)
@@ -236,9 +237,9 @@ class Accumulator:
         number, candidate = self._candidate(choice)
         found = output_fields("media", fields)
         type = media.kind_of(found.get("media_type"), found.get("type"))
-        key = _key(found.get("index"))
+        key = key_of(found.get("index"))
         if key is None and found.get("id") is not None:
-            key = ("id", _key(found["id"]))
+            key = ("id", key_of(found["id"]))
         block = candidate.keys.get((type, key)) if key is not None else None
         if block is None:
             block = candidate.new(type, key)
@@ -247,13 +248,13 @@ class Accumulator:
         if found.get("text") is not None:
             block.fields["text"] = block.fields.get("text", "") + text_of(found["text"])
         block.fields.update((k, found[k]) for k in ("url", "media_type") if found.get(k) is not None)
-        block.id = _word(found.get("id")) or block.id
-        block.signature = _word(found.get("signature")) or block.signature
+        block.id = word(found.get("id")) or block.id
+        block.signature = word(found.get("signature")) or block.signature
         self.events.append(Event("media", {**found, "type": type}, number))
 
     def _native(self, choice: Any, fields: dict[str, Any]) -> None:
         number, candidate = self._candidate(choice)
-        key = _key(fields.get("index"))
+        key = key_of(fields.get("index"))
         block = (candidate.keys.get(("native", key)) if key is not None else None) or candidate.new("native", key)
         block.lay(fields)
         self.events.append(Event("native", fields, number))
@@ -276,6 +277,7 @@ class Accumulator:
             for name, value in list(told.items()):
                 found = told[name] = counts.counter(name, value)
                 if found is None:
+                    self._doubtful = True
                     self.warn(f"the provider reported a nonsense value for {name}; it is unknown")
                     if name not in self._usage:
                         del told[name]
@@ -283,7 +285,7 @@ class Accumulator:
             return
         self._usage.update(told)
         known = counts.canonical(self._usage, self.plan.usage_totals)
-        self._counters = {k: v for k, v in known.items() if v is not None} if None in known.values() else known
+        self._counters = {k: v for k, v in known.items() if v is not None} if self._doubtful else known
         if not self.whole:
             self.events.append(Event("usage", dict(self._counters)))
 
@@ -315,7 +317,7 @@ class Accumulator:
     def _output(self, kind: str, choice: Any, fields: dict[str, Any]) -> None:
         event = Event(kind, output_fields(kind, fields), counts.whole(choice) or 0)
         if (kind == "embedding" or (kind == "result" and self.plan.name == "rerank")) and event.fields.get("index") is None:
-            dtype = _key(event.fields.get("dtype"))  # many wires rely on the order
+            dtype = key_of(event.fields.get("dtype"))  # many wires rely on the order
             event.fields["index"] = self._vectors.get(dtype, 0)
             self._vectors[dtype] = event.fields["index"] + 1
         if kind not in ("partial_image", "progress"):  # on the way, no part of the answer
@@ -353,8 +355,8 @@ class Accumulator:
         for n in sorted(candidates) if len(candidates) > 1 else candidates:
             choices.append(choice_of(self.plan, n, candidates[n], partial))
         return Response(
-            _word(start.get("id")),
-            _word(start.get("model")) or self.model,
+            word(start.get("id")),
+            word(start.get("model")) or self.model,
             self.provider,
             created if created.__class__ is int and 0 <= created < _SECONDS else timestamp(created),
             choices,
@@ -381,20 +383,3 @@ _HANDLERS: dict[str, Callable[[Accumulator, Any, dict[str, Any]], None]] = {
     "error": Accumulator._error,
     "start": Accumulator._begin,
 }
-
-
-def _word(value: Any) -> str | None:
-    """Text that may stand alone: nothing and empty text are None."""
-    if value.__class__ is str:
-        return value or None
-    return None if value is None else text_of(value) or None
-
-
-def _key(value: Any) -> Any:
-    """An index that can be looked up."""
-    if value is None or value.__class__ in (int, str):
-        return value
-    try:
-        return dumps(value).decode()
-    except JsonError:
-        return str(value)

@@ -37,6 +37,23 @@ def text_of(value: Any) -> str:
         return str(value)
 
 
+def word(value: Any) -> str | None:
+    """Text that may stand alone: nothing and empty text are None."""
+    if value.__class__ is str:
+        return value or None
+    return None if value is None else text_of(value) or None
+
+
+def key_of(value: Any) -> Any:
+    """An index that can be looked up."""
+    if value is None or value.__class__ in (int, str):
+        return value
+    try:
+        return dumps(value).decode()
+    except JsonError:
+        return str(value)
+
+
 def timestamp(value: Any) -> int | None:
     """Unix seconds of a number (seconds or milliseconds) or an ISO 8601 date."""
     found = counts.real(value)

@@ -35,15 +35,15 @@ def scalar_text(value: Any) -> str:
     return str(value)
 
 
-def encode(payload: str, value: Any, boundary: Callable[[], str], finite: bool = False) -> Encoded:
-    """(bytes, content type) of a call's payload; nothing is no body. `boundary` is asked for multipart bodies only.
+def encode(payload: str, value: Any, context: Mapping[str, Any], finite: bool = False) -> Encoded:
+    """(bytes, content type) of a call's payload; nothing is no body. `context` is asked for the boundary of a multipart body.
 
     `finite`: no number in it can be NaN or infinite.
     """
     if value is None or payload == "none":
         return None, None
     if payload == "multipart":
-        return _multipart(_mapping(payload, value), boundary())
+        return _multipart(_mapping(payload, value), _boundary(context))
     body: bytes | Content | None
     media_type: str | None
     if payload == "json":
@@ -133,6 +133,13 @@ def file_bytes(value: Mapping[str, Any]) -> bytes | Content:
     if value.get("jsonl") is not None:
         return _lines(value["jsonl"])[0] or b""
     raise UnsupportedError(f"the {value.get('type') or 'file'} has no data to send, only a reference to it")
+
+
+def _boundary(context: Mapping[str, Any]) -> str:
+    made = context.get("$uuid")
+    if made is None:
+        raise ConfigError("a multipart body needs `$uuid` in its context")
+    return "llmkit-" + "".join(c for c in str(made("boundary")) if c.isalnum())
 
 
 def _multipart(fields: Mapping[str, Any], boundary: str) -> Encoded:

@@ -40,13 +40,14 @@ def read_whole(
     model = model or (context or {}).get("model")
     if not 200 <= status < 300:
         raise failure(plan, status, found, error_document(body), model=model, now=now)
+    reply = plan.call.reply
     if body[:1] != b"{":  # else it is there, and no stream
-        if not body.strip() and status != 204 and plan.call.reply in ("json", "jsonl"):
+        if not body.strip() and status != 204 and reply in ("json", "jsonl"):
             raise _protocol(plan, status, found, model, "the answer is empty")
-        if plan.call.reply == "json" and _is_stream(found, body):
+        if reply == "json" and _is_stream(found, body):
             return _fold(plan, status, found, body, context, now, model, limits)
     try:
-        document = read_document(plan.call.reply, status, found, body, limits, _reader(plan))
+        document = read_document(reply, status, found, body, limits, _reader(plan))
     except errors.Error as error:
         raise describe(error, plan, status, found, model) from None
     if plan.name == "embeddings":
@@ -205,7 +206,7 @@ def read_document(
     if len(body) > limits.body and reply not in ("binary", "http"):
         raise errors.for_kind("limit")(f"the answer is larger than {limits.body} bytes")
     if reply == "json":
-        return _json(body, reader) if body.strip() else None
+        return _json(body, reader) if body[:1] == b"{" or body.strip() else None
     if reply == "jsonl":
         return [_json(line) for line in body.split(b"\n") if line.strip()]
     content_type = headers.get("content-type", "").lower()
@@ -262,8 +263,7 @@ def _protocol(
 
 def _json(body: bytes, reader: Callable[[bytes], Any] = loads) -> Any:
     """A JSON document that is a mapping or a list."""
-    start = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    if start == b"<":
+    if body[:1] != b"{" and body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         page = body.decode("utf-8", "replace")
         raise errors.for_kind("protocol")(f"the answer is a page, not JSON: {page_text(page)[:_PREVIEW]}", raw=page)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from engine.call.address import above, check_headers, check_url, join, must_be_public, set_header
@@ -45,7 +45,7 @@ def build(
     if not isinstance(path, str) or (call.given and not path):
         raise ConfigError("the URL of the call has no value: something it needs is missing")
     report = context.get("$report")
-    if not isinstance(report, Report):
+    if report.__class__ is not Report:
         report = Report()
     body = call.body(context) if call.body is not None else None
     query = call.query(context) if call.query is not None else None
@@ -64,7 +64,7 @@ def build(
             body = plan.wrap({**context, "body": body})
     if payload == "none" and body is not None:
         payload = "json"
-    data, media_type = encode(payload, body, partial(_boundary, context), main and "$finite" in context)
+    data, media_type = encode(payload, body, context, main and "$finite" in context)
     if media_type is not None and not (headers and any(name.lower() == "content-type" for name in headers)):
         headers["Content-Type"] = media_type
     elif payload == "multipart" and media_type is not None:
@@ -147,10 +147,3 @@ def _extra_header(headers: dict[str, str], name: str, value: Any) -> None:
         return
     for known, text in check_headers({name: value}).items():
         set_header(headers, known, text)
-
-
-def _boundary(context: Mapping[str, Any]) -> str:
-    made = context.get("$uuid")
-    if made is None:
-        raise ConfigError("a multipart body needs `$uuid` in its context")
-    return "llmkit-" + "".join(c for c in str(made("boundary")) if c.isalnum())

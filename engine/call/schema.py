@@ -12,10 +12,17 @@ from typing import Any
 from engine.call.hints import members_of, schema_of
 from engine.errors import ConfigError
 
-__all__ = ["parse", "response_format", "schema_of", "strict"]
+__all__ = ["parse", "response_format", "schema_of", "strict", "wanted_of"]
 
 _WRAPPED = "value"
 _DEPTH = 64
+
+
+def wanted_of(given: Any) -> Any:
+    """What the text of an answer is made to fit: a type, or the mapping of a JSON format; None for plain text."""
+    if given is None or isinstance(given, str):
+        return None
+    return None if isinstance(given, Mapping) and given.get("type") == "text" else given
 
 
 def response_format(target: Any) -> dict[str, Any]:

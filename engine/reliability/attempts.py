@@ -94,7 +94,7 @@ class Attempts:
     def wrote(self, tokens: int | None) -> None:
         """The attempt's answer has so many tokens: how fast its target writes."""
         if tokens and self.health is not None:
-            now = self._clock.monotonic()
+            now = self._clock.monotonic() if self.running else self._ended
             self.health.wrote(now, tokens, now - self._start - (self.first or 0.0))
 
     def failure(self, kind: str, text: str) -> Error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from engine.accounting.desk import Desk
@@ -29,7 +28,7 @@ __all__ = ["RoutingDesk"]
 
 _HINTS = ("language", "task", "residency")
 #: options of a call that say who calls and how it is to be routed and kept
-_ASIDE = ("tenant", "tags", "hints", "cache")
+_ASIDE = frozenset(("tenant", "tags", "hints", "cache"))
 #: modality -> the flag that says a model reads it
 _READS = {"image": "vision", "audio": "audio_in", "video": "video_in"}
 
@@ -107,8 +106,8 @@ class RoutingDesk(Desk):
             return long, long.flow()
         restart = on_interrupt == "restart"
         tenant = tags = hints = wish = None
-        if not fields.keys().isdisjoint(_ASIDE):
-            tenant, tags, hints, wish = map(fields.pop, _ASIDE, repeat(None))
+        if not _ASIDE.isdisjoint(fields):
+            tenant, tags, hints, wish = (fields.pop(name, None) for name in ("tenant", "tags", "hints", "cache"))
         if model.__class__ is str and model not in self._routes:
             limited = fields.get("timeout") is not None
             call = self._prepare(operation, model, fields, stream)

@@ -78,8 +78,10 @@ def normalize(
     try:
         known = _NAMES.get(operation) or names(operation)
         given = fields
-        if not known.issuperset(fields) or None in fields.values():
-            given = _known(operation, fields, known.union(native))
+        for name, value in fields.items():
+            if value is None or name not in known:
+                given = _known(operation, fields, known.union(native))
+                break
         if operation == "realtime":
             return realtime(given, reads, _ALL if part_reads is None else part_reads, dialects)
         if operation in _CHATS:

@@ -90,17 +90,19 @@ class AsyncTransport(Protocol):
     async def close(self) -> None: ...
 
 
-class _Names(dict[bytes, str]):
-    """Header names in lower case; providers repeat the same few."""
-
-    def __missing__(self, given: bytes) -> str:
-        name = str(given, "latin-1").lower()
-        if len(self) < 512 and len(given) <= 64:
-            self[given] = name
-        return name
+_shapes: dict[tuple[bytes, ...], tuple[str, ...]] = {}  # names of headers -> the same in lower case
+_SHAPES = 512  # servers repeat the same few
+_LONGEST = 4096  # bytes of names that are remembered
 
 
-_names = _Names()
+def _shape(names: tuple[bytes, ...]) -> tuple[str, ...]:
+    """The names in lower case, remembered."""
+    keys = tuple(str(name, "latin-1").lower() for name in names)
+    if len(b"".join(names)) <= _LONGEST:
+        if len(_shapes) >= _SHAPES:
+            _shapes.clear()
+        _shapes[names] = keys
+    return keys
 
 
 def lower(pairs: Sequence[tuple[bytes, bytes]], limit: int) -> Headers:
@@ -109,10 +111,10 @@ def lower(pairs: Sequence[tuple[bytes, bytes]], limit: int) -> Headers:
         return Headers()
     names, values = zip(*pairs)
     told = b"\n".join(values)
-    if len(told) + sum(map(len, names)) + 4 * len(names) > limit:
+    if len(told) + len(b"\r\n: ".join(names)) > limit:
         raise SendFailure("limit", f"the reply's headers are longer than {limit} bytes")
-    texts = told.decode("latin-1").split("\n")  # a value holds no line end
-    keys = list(map(_names.__getitem__, names))
+    texts = str(told, "latin-1").split("\n")  # a value holds no line end
+    keys = _shapes.get(names) or _shape(names)
     out = Headers(zip(keys, texts))
     if len(out) != len(keys):
         out = Headers()
