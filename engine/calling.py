@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from engine.catalog import Catalog
     from engine.explain import Explanation
     from engine.operation import Operation
-    from engine.types import HttpRequest, Report, Response
+    from engine.types import HttpRequest, Response
 
 __all__ = ["Caller"]
 
@@ -240,9 +240,19 @@ class Caller(RoutingDesk):
 
     def _complete(self, bound: Operation, run: Attempts, context: Mapping[str, Any], wanted: Any, response: Response) -> None:
         """Complete the answer of a call."""
-        run.wrote(response.usage.output_tokens)
-        _finish(response, bound, context["$report"], run, wanted)
-        attach(response, response.report, self, bound, context, self._clock.time())
+        usage, report = response.usage, context["$report"]
+        run.wrote(usage.output_tokens)
+        if response.report is not report:
+            response.warnings[:0] = [w for w in report.warnings if w not in response.warnings]
+            report.ignored_events.update(response.report.ignored_events)
+            response.report = report
+        report.attempts = run.records
+        report.timings["total"] = int(run.deadline.elapsed() * 1e6) / 1e6  # `round` takes as long as all the rest here
+        if response.provider is None:
+            response.provider = bound.provider
+        if wanted is not None:
+            _parse(response, wanted)
+        attach(response, report, self, bound, context, self._clock.time())
 
     def _share(self, operation: str, model: str, given: tuple[Any, ...], fields: dict[str, Any]) -> Share:
         """What a call of several exchanges begins with."""
@@ -333,26 +343,13 @@ def _keyed(request: HttpRequest, key: str) -> None:
         request.headers[key] = secrets.token_hex(16)
 
 
-def _finish(response: Response, operation: Operation, report: Report, run: Attempts, wanted: Any) -> None:
-    """Complete a Response: its report, where it came from, the parsed object."""
-    if report is not None:
-        if response.report is not report:
-            response.warnings[:0] = [w for w in report.warnings if w not in response.warnings]
-            report.ignored_events.update(response.report.ignored_events)
-            response.report = report
-        report.attempts = run.records
-        report.timings["total"] = int(run.deadline.elapsed() * 1e6) / 1e6  # `round` takes as long as all the rest here
-    if response.provider is None:
-        response.provider = operation.provider
-    if wanted is not None and response.finish_reason in ("stop", None) and not response.tool_calls and response.refusal is None:
-        _parse(response, wanted)
-
-
 def _parse(response: Response, wanted: Any) -> None:
-    """Set `parsed`. An answer that is no object of the wanted type is an error; one that is not the JSON a schema asked for is
-    a warning, since its caller asked for text."""
+    """Set `parsed`, unless the answer is no text to its end. One that is no object of the wanted type is an error; one that is not
+    the JSON a schema asked for is a warning, since its caller asked for text."""
     from engine.call.schema import parse
 
+    if response.finish_reason not in ("stop", None) or response.tool_calls or response.refusal is not None:
+        return
     problem: Error | None = None
     try:
         response.parsed = parse(response.text, wanted)

@@ -8,6 +8,7 @@ Every operation a spec names is a method: `client.chat`, `client.embeddings`, `c
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from engine.calling import Caller, _leaving
@@ -82,8 +83,6 @@ class Client(Caller):
         pull_model: Face
         realtime: SessionFace
 
-    _driver_made: Driver | None = None
-
     def call(self, operation: str, model: str, /, **fields: Any) -> Response:
         """Any operation a spec names."""
         return self._run(operation, model, (), fields)
@@ -128,8 +127,8 @@ class Client(Caller):
 
     def close(self) -> None:
         """Close all connections. The client can be used again; it then opens new ones."""
-        if self._driver_made is not None:
-            self._driver_made.transport.close()
+        if (driver := self.__dict__.get("_driver")) is not None:
+            driver.transport.close()
         if self._cache is not None:
             self._cache.close()
         if self.journal is not None:
@@ -141,15 +140,13 @@ class Client(Caller):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    @property
+    @cached_property
     def _driver(self) -> Driver:
-        if self._driver_made is None:
-            from engine.call.send.drive import Driver
+        from engine.call.send.drive import Driver
 
-            with self._lock:
-                if self._driver_made is None:
-                    self._driver_made = Driver(self._transport_for(), self._clock.sleep)
-        return self._driver_made
+        with self._lock:
+            made: Driver = self.__dict__.setdefault("_driver", Driver(self._transport_for(), self._clock.sleep))
+        return made
 
     def _transport_for(self) -> Any:
         if self._transport is None:
@@ -250,8 +247,6 @@ class AsyncClient(Caller):
         pull_model: AsyncFace
         realtime: AsyncSessionFace
 
-    _driver_made: AsyncDriver | None = None
-
     async def call(self, operation: str, model: str, /, **fields: Any) -> Response:
         """Any operation a spec names."""
         return await self._run(operation, model, (), fields)
@@ -292,8 +287,8 @@ class AsyncClient(Caller):
 
     async def close(self) -> None:
         """Close all connections. The client can be used again; it then opens new ones."""
-        if self._driver_made is not None:
-            await self._driver_made.transport.close()
+        if (driver := self.__dict__.get("_driver")) is not None:
+            await driver.transport.close()
         if self._cache is not None:
             self._cache.close()
         if self.journal is not None:
@@ -307,13 +302,11 @@ class AsyncClient(Caller):
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.close()
 
-    @property
+    @cached_property
     def _driver(self) -> AsyncDriver:
-        if self._driver_made is None:
-            from engine.call.send.drive_async import AsyncDriver
+        from engine.call.send.drive_async import AsyncDriver
 
-            self._driver_made = AsyncDriver(self._transport_for(), self._clock.pause)
-        return self._driver_made
+        return AsyncDriver(self._transport_for(), self._clock.pause)
 
     def _transport_for(self) -> Any:
         if self._transport is None:

@@ -27,13 +27,7 @@ LINGER = 0.2
 
 def whole(call: Call) -> Flow:
     """Send until there is an answer or a reason to give up: the Response, or the typed error."""
-    operation = call.operation
-
-    def read(answer: Answer) -> Response:
-        response: Response = operation.read(answer.status, answer.headers, answer.body, call.request)
-        return response
-
-    response, _ = yield from exchanged(call, operation.plan.call.timeout, read)
+    response, _ = yield from exchanged(call, call.operation.plan.call.timeout)
     call.finish(response)
     return response
 
@@ -41,16 +35,17 @@ def whole(call: Call) -> Flow:
 def exchanged(
     call: Call,
     timeout: float | None,
-    read: Callable[[Answer], Any],
+    read: Callable[[Answer], Any] | None = None,
     ready: Callable[[], Flow] | None = None,
     carried: Callable[[Exchange], Any] | None = None,
     redirects: bool = False,
 ) -> Flow:
     """(what `read` makes of the whole reply, its headers), after as many attempts as that takes.
 
-    `timeout` (seconds) is the spec's own for this exchange. `ready` makes the signed request of an exchange that is not the
-    operation's own: what a job asks on its way. `carried` puts another step in the place of the exchange: one that stores. With
-    `redirects` one is an answer like any other for `read`, which follows it by its own rules; else it is refused.
+    `timeout` (seconds) is the spec's own for this exchange. Without `read` the operation reads: the Response. `ready` makes the
+    signed request of an exchange that is not the operation's own: what a job asks on its way. `carried` puts another step in the
+    place of the exchange: one that stores. With `redirects` one is an answer like any other for `read`, which follows it by its
+    own rules; else it is refused.
     """
     attempts = call.attempts
     seconds = timeout or attempts.limits.until_headers(False)
@@ -65,7 +60,10 @@ def exchanged(
             answer = yield exchange if carried is None else carried(exchange)
             if answer.status >= 300 and not redirects:
                 refuse_redirect(answer.status)
-            value = read(answer)
+            if read is not None:
+                value = read(answer)
+            else:
+                value = call.operation.read(answer.status, answer.headers, answer.body, call.request)
         except SendFailure as failure:
             error, unsent = attempts.failure(failure.kind, str(failure)), failure.unsent
         except Error as raised:
