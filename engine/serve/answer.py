@@ -23,7 +23,10 @@ _counters = attrgetter(*_COUNTERS)
 
 def part_view(part: Part, item_id: str, number: int) -> dict[str, Any]:
     """A part with the fields its templates may read. `item_id` names its block, `number` counts the parts."""
-    view: dict[str, Any] = {name: value for name, value in zip(_FIELDS, _fields(part), strict=True) if value is not None}
+    view: dict[str, Any] = {}
+    for name, value in zip(_FIELDS, _fields(part), strict=True):
+        if value is not None:
+            view[name] = value
     view["item_id"], view["index"], view["number"] = item_id, number, number
     if part.citations:
         view["citations"] = [c.to_dict() for c in part.citations]

@@ -32,13 +32,13 @@ from engine.serve.gateway.signers import SCHEME, Proof
 from engine.serve.gateway.stream import answer_streamed, answer_whole
 from engine.serve.gateway.tenants import Tenant, Turnstile
 from engine.serve.gateway.through import GIVEN, Given, Through
+from engine.serve.gateway.watching import Watches
 from engine.serve.gateway.wording import Refused, failure, plain, refusal
 from engine.serve.mounts import Place
 from engine.serve.reply import random_id
 from engine.settings import missing_credential
 
 _PAGES = ("/healthz", "/readyz", "/openapi.json")
-_MOMENT = 0.02  # seconds that a call may last unwatched
 _KEPT = 1024  # names and targets of models that are kept at hand
 
 
@@ -85,6 +85,7 @@ class Gateway:
         self._bound: dict[tuple[str, str], Bound] = {}  # by operation and target
         self._targets: dict[str, str] = {}
         self._patience = Patience(config.slow)
+        self._watches = Watches()
         self._turnstile = Turnstile(config.tenants.values(), getattr(self.client._ledger, "processes", None))
         self._preparing: asyncio.Lock | None = None
 
@@ -253,14 +254,14 @@ class Gateway:
         if self.config.cache is not None:
             question.fields["cache"] = wish(intake.headers.get("cache-control"))
         turn = self._turnstile.enter(tenant, question)
-        watch = _Watch(receive)
+        watch = self._watches.begin(receive)
         try:
             await self._answer(question, reply, body, place)
         except asyncio.CancelledError:
             if not watch.saw_it_leave():
                 raise
         finally:
-            watch.stop()
+            self._watches.end(watch)
             self._turnstile.leave(turn, question.used)
 
     async def _answer(self, question: Asked, reply: _Reply, body: bytes, place: Place) -> None:
@@ -331,41 +332,6 @@ class Gateway:
             return None
         facts = operation.model_info
         return Operation(plan, operation.who, operation.model, values=operation.values, model_info=facts, unsupported="ignore")
-
-
-class _Watch:
-    """Ends what is done for a client that goes away. What is over in a moment needs no watcher, whose own start and end cost."""
-
-    __slots__ = ("_call", "_moment", "_receive", "_watcher")
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._call = asyncio.current_task()
-        self._watcher: asyncio.Task[None] | None = None
-        self._moment = asyncio.get_running_loop().call_later(_MOMENT, self._begin)
-
-    def _begin(self) -> None:
-        self._watcher = asyncio.ensure_future(self._watch())
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        if self._call is not None:
-            self._call.cancel()
-
-    def saw_it_leave(self) -> bool:
-        """Whether this is why the call was cancelled, which is then over like any other."""
-        watcher = self._watcher
-        left = watcher is not None and watcher.done() and not watcher.cancelled()
-        if left and self._call is not None:
-            self._call.uncancel()
-        return left
-
-    def stop(self) -> None:
-        """The call is over."""
-        self._moment.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
 
 
 class _Reply:

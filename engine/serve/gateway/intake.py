@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from engine.call.json import DEPTH, JsonLimitError, loads
+from engine.call.json import DEPTH, JsonLimitError, brackets, loads
+from engine.call.send import lower
 from engine.serve.gateway.config import Config, loopback
 from engine.serve.gateway.wording import Refused
-from engine.types import Headers
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 MOST_QUERY = 8192
+MOST_HEADERS = 1 << 20  # bytes; the server in front has a stricter limit of its own
 _CLOSED = re.compile(rb'[^"]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"]*+)*+', re.DOTALL)  # every string has its end
 
 
@@ -42,8 +43,7 @@ class Intake:
         path = raw.partition(b"?")[0].decode("latin-1") if raw else quote(scope["path"], safe="/:@")
         text = scope.get("query_string") or b""
         query = dict(parse_qsl(text.decode("latin-1"), keep_blank_values=True)) if 0 < len(text) <= MOST_QUERY else {}
-        headers = Headers({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]})  # in lower case
-        return cls(scope["method"], path, query, headers)
+        return cls(scope["method"], path, query, lower(scope["headers"], MOST_HEADERS))
 
     def from_here(self) -> bool:
         """Whether the request was meant for this machine: a page of a browser that found the port is not."""
@@ -122,7 +122,7 @@ def _too_large(config: Config) -> str:
 
 def document(body: bytes) -> dict[str, Any]:
     """The mapping a body holds. Raises Refused for anything else."""
-    if body.count(b"{") + body.count(b"[") > DEPTH and _CLOSED.fullmatch(body) is None:
+    if brackets(body) > DEPTH and _CLOSED.fullmatch(body) is None:
         raise Refused("invalid_request", "the body is not JSON")  # before anybody searches for the end of its open string
     try:
         value = loads(body)

@@ -29,10 +29,11 @@ _MADE = re.compile(r"call_[0-9]{1,4}")  # as the engine numbers calls
 
 async def answer_whole(client: AsyncClient, asked: Asked, begin: Begin, write: Write) -> None:
     """One call, one body. Errors leave before anything was written."""
-    response: Response = await client.call(asked.served.operation, asked.target, **asked.fields)
+    response: Response = await client._run(asked.served.operation, asked.target, (), asked.fields)
     asked.used = used(response)
     _rename(response)
-    body = dumps(write_reply(asked.served, response, asked.request, now=time.time(), report=asked.report))
+    reply = write_reply(asked.served, response, asked.request, now=time.time(), report=asked.report)
+    body = dumps(reply, finite=asked.served.operation == "chat")  # of vectors somebody has to look
     headers = {"content-type": "application/json", "content-length": str(len(body))}
     await begin(200, {**headers, **aged(response), **warned([*asked.report.warnings, *response.warnings])})
     await write(body, False)

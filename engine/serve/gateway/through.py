@@ -56,7 +56,7 @@ class Through(AsyncClient):
 
     def _prepare(self, operation: str, model: str, fields: dict[str, Any], stream: bool) -> Call:
         given, told = fields.pop(GIVEN, None), fields.pop(TOLD, None)
-        asked = {**fields, "stream": True} if stream and given is not None else dict(fields)
+        asked = {} if given is None else {**fields, "stream": True} if stream else dict(fields)
         call = super()._prepare(operation, model, fields, stream)
         request = call.request
         if request is None:  # something has to be fetched first
