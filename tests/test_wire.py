@@ -54,6 +54,18 @@ def test_bodies_are_valid_by_the_official_types(rows: tuple[dict[str, wire.Row],
     assert not invalid, json.dumps(invalid, indent=1)[:4000]
 
 
+def test_a_body_in_an_envelope_is_judged_without_it() -> None:
+    from engine.catalog import Catalog
+
+    catalog = Catalog()
+    judged_by, _, envelope = wire_targets.targets(catalog)["runpod:job/my-model"]
+    cases = wire.chat_cases(shared("wire"), "tool_one")
+    (request,) = wire.render(catalog, "runpod:job/my-model", judged_by, envelope, cases, shared("wire"), wire.Row())
+    assert request["dialect"] == "openai.chat" and {"model", "messages", "tools"} <= request["body"].keys()
+    assert wire_targets.inside([{"a": 1, "b": "{{ body }}"}], [{"a": 1, "b": {"x": 2}}]) == {"x": 2}
+    assert wire_targets.inside({"a": "b"}, {"a": "b"}) is None
+
+
 REQUEST: dict[str, Any] = {
     "messages": [
         {

@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [p for p in (str(ROOT), str(ROOT / "tools")) if p not in sys.path]
 
-from wire_targets import ADDITIONS, DOCUMENTED, targets  # noqa: E402
+from wire_targets import ADDITIONS, DOCUMENTED, inside, targets  # noqa: E402
 
 STAND_INS = {"https://assets.example.com/cat.png": ("tiny.png", "image/png")}
 #: names under which a fate may be reported or a value travel, where they are not the input's own key
@@ -186,7 +186,7 @@ def inlined(request: Any, directory: Path) -> Any:
 
 
 def render(
-    catalog: Any, target: str, judged_by: str, cases: list[dict[str, Any]], directory: Path, row: Row
+    catalog: Any, target: str, judged_by: str, envelope: Any, cases: list[dict[str, Any]], directory: Path, row: Row
 ) -> list[dict[str, Any]]:
     """Render all cases for a target. Returns what is to be judged; refusals, losses and escapes go to the row."""
     from engine.errors import ConfigError, Error, UnsupportedError
@@ -212,7 +212,7 @@ def render(
         if found := lost(used, body, sent.report):
             row.losses[case["name"]] = found
         # parameters the caller adds by hand are unknown to any type
-        judged = {k: v for k, v in body.items() if k not in used["input"].get("extra_body", {})}
+        judged = {k: v for k, v in inside(envelope, body).items() if k not in used["input"].get("extra_body", {})}
         out.append({"target": target, "case": case["name"], "dialect": judged_by, "body": judged, "path": urlsplit(sent.url).path})
     return out
 
@@ -253,10 +253,10 @@ def run(directory: Path, provider: str | None = None, case: str | None = None, p
     catalog, rows, requests = Catalog(), {}, []  # type: Any, dict[str, Row], list[dict[str, Any]]
     found = chat_cases(directory, case)
     wanted = targets(catalog, patched)
-    for target, (judged_by, _) in wanted.items():
+    for target, (judged_by, _, envelope) in wanted.items():
         if provider in (None, target.split("/")[0].split(":")[0], target):
             rows[target] = Row()
-            requests += render(catalog, target, judged_by, found, directory, rows[target])
+            requests += render(catalog, target, judged_by, envelope, found, directory, rows[target])
     unjudged = 0
     for request, violations in zip(requests, verdicts(directory, requests), strict=True):
         row = rows[request["target"]]

@@ -75,14 +75,21 @@ ADDITIONS = {
 }
 
 
-def targets(catalog: Any, patched: bool = False) -> dict[str, tuple[str, frozenset[str]]]:
-    """Target -> the validator's dialect, and the keys its file adds to the wire (each with its documentation)."""
+#: an envelope that holds nothing but the body
+WHOLE = "{{ body }}"
+
+
+def targets(catalog: Any, patched: bool = False) -> dict[str, tuple[str, frozenset[str], Any]]:
+    """Target -> the validator's dialect, the keys its file adds to the wire (each with its documentation), and what
+    stands around its body (`wrap`)."""
     from engine.spec.extend import matching_patches, operation_tree
     from engine.spec.node import Node
     from engine.spec.problem import Problems
 
     shipped = catalog.provider_ids()
-    out = {t: (d, frozenset[str]()) for t, d in TARGETS.items() if t.split("/")[0].split(":")[0] in shipped}
+    out: dict[str, tuple[str, frozenset[str], Any]] = {
+        t: (d, frozenset[str](), WHOLE) for t, d in TARGETS.items() if t.split("/")[0].split(":")[0] in shipped
+    }
     named = {t.split("/")[0] for t in out}
     for id in shipped:
         base = catalog.tree(id)
@@ -98,8 +105,18 @@ def targets(catalog: Any, patched: bool = False) -> dict[str, tuple[str, frozens
             judge_by = JUDGES[chain[0]]
             if judge_by == "anthropic" and tree.get("body", "model") is None:
                 judge_by = "anthropic.hosted"
-            out[f"{target}/{default.value if default is not None else 'm'}"] = (judge_by, added)
+            envelope = WHOLE if tree.get("wrap") is None else tree.get("wrap").plain()
+            out[f"{target}/{default.value if default is not None else 'm'}"] = (judge_by, added, envelope)
     return out
+
+
+def inside(envelope: Any, sent: Any) -> Any:
+    """What stands in an envelope in the place of `{{ body }}`; None if there is no such place."""
+    if envelope == WHOLE:
+        return sent
+    inner = envelope.items() if isinstance(envelope, dict) else enumerate(envelope) if isinstance(envelope, list) else ()
+    found = (inside(value, sent[key]) for key, value in inner)
+    return next((body for body in found if body is not None), None)
 
 
 def _keys(tree: Any) -> Iterator[str]:
