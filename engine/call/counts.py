@@ -73,8 +73,6 @@ def canonical(reported: Mapping[str, Any], totals: Mapping[str, tuple[str, ...]]
     """
     found = dict(reported)
     for name, parts in totals.items():
-        if parts == (name,):
-            continue
         known = [reported[p] for p in parts if reported.get(p) is not None]
         if known:
             found[name] = sum(known[1:], known[0])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -17,8 +18,6 @@ MEDIA = frozenset(("image", "audio", "video", "document"))
 _FALLBACK = ("refusal", "json")  # written as text where they have no place
 _FIELDS = tuple(name for name in Part.__slots__ if name not in ("citations", "native", "dialect"))
 _fields = attrgetter(*_FIELDS)
-_COUNTERS = tuple(Usage.__slots__)
-_counters = attrgetter(*_COUNTERS)
 
 
 def part_view(part: Part, item_id: str, number: int) -> dict[str, Any]:
@@ -146,31 +145,47 @@ def choice_view(
 
 def native_usage(served: Served, usage: Usage | Mapping[str, Any]) -> dict[str, Any]:
     """The native usage object: canonical counters at their paths, what a total includes subtracted again."""
-    said = zip(_COUNTERS, _counters(usage), strict=True) if isinstance(usage, Usage) else usage.items()
     told: dict[str, Any] = {}
-    for name, value in said:
-        if value is not None:
-            told[name] = str(value) if value.__class__ is Decimal else value
+    if isinstance(usage, Usage):
+        names, counters = _counting(served)
+        for name, value in zip(names, counters(usage), strict=True):
+            if value is not None:
+                told[name] = value
+    else:
+        told.update({name: value for name, value in usage.items() if value is not None})
     given = told["input_tokens"] = told.get("input_tokens") or 0
     made = told["output_tokens"] = told.get("output_tokens") or 0
     told["total_tokens"] = given + made
+    if served.plan.usage_totals:
+        _take_apart(told, served.plan.usage_totals)
+    out: dict[str, Any] = {}
+    for counter, path in served.usage:
+        if counter in told:
+            place = out
+            for step in path[:-1] if len(path) > 1 else ():
+                place = place.setdefault(step, {})
+            value = told[counter]
+            place[path[-1]] = str(value) if value.__class__ is Decimal else value
+    return out
+
+
+@lru_cache(maxsize=64)
+def _counting(served: Served) -> tuple[tuple[str, ...], Callable[[Usage], tuple[Any, ...]]]:
+    """The counters that a native usage object is made of, and what reads them."""
+    wanted = {"input_tokens", "output_tokens", *(counter for counter, _ in served.usage)}
+    wanted.update(*served.plan.usage_totals.values())
+    names = tuple(name for name in Usage.__slots__ if name in wanted)
+    return names, attrgetter(*names)
+
+
+def _take_apart(told: dict[str, Any], totals: Mapping[str, tuple[str, ...]]) -> None:
+    """Counters that include others, in place, as the provider counts them: without."""
     apart = {}
-    for total, counters in served.plan.usage_totals.items():
+    for total, counters in totals.items():
         if total in counters:
             own = told.get(total, 0)
             for name in counters:
                 if name != total and name in told:
-                    own -= int(told[name] or 0)
+                    own -= int(told[name])
             apart[total] = max(0, own)
     told.update(apart)
-    out: dict[str, Any] = {}
-    for counter, path in served.usage:
-        value = told.get(counter)
-        if value is None:
-            continue
-        place = out
-        if len(path) > 1:
-            for step in path[:-1]:
-                place = place.setdefault(step, {})
-        place[path[-1]] = value
-    return out

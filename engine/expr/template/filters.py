@@ -117,16 +117,14 @@ def join(n: list[int], value: Any, separator: Any = "") -> Any:
 
 
 def first(n: list[int], value: Any) -> Any:
-    return _end("first", value, 0)
+    return _end("first", value, 0) if value else None
 
 
 def last(n: list[int], value: Any) -> Any:
-    return _end("last", value, -1)
+    return _end("last", value, -1) if value else None
 
 
 def _end(name: str, value: Any, at: int) -> Any:
-    if not value:
-        return None
     return value[at] if value.__class__ is str else _items(name, value)[at]
 
 
@@ -152,8 +150,10 @@ def where(n: list[int], value: Any, field: Any, *wanted: Any) -> Any:
     """The items whose field is true, or equal to a value; nothing if none is."""
     if value is None:
         return None
-    items = _items("where", value)
-    spend(n, len(items))
+    items = value if value.__class__ is list else _items("where", value)
+    n[0] -= len(items)
+    if n[0] < 0:
+        spend(n, 0)
     if wanted:
         want, made = wanted[0], []
         simple = field.__class__ is str and want.__class__ is str

@@ -83,7 +83,7 @@ class Structure(Statements):
         name = self.unit.fresh("m")
         head = ast.Dict([], [])  # the entries before the first that may be nothing
         opened = certain = False
-        for key, child in node.value.items():
+        for key, child in _entries(node):
             value = self.simple(child, scope) if not key.startswith("$") else None
             self._check_key(key, child)
             if not opened and value is not None and value.certain and not value.null:
@@ -316,6 +316,16 @@ class Structure(Statements):
         with self.inside(self.branch(_has(item, "extra"), mark).body):
             laid = self.helpers.call(carriers.extra, load("c"), load(name), load(start), load(item), ast.Constant(self.label))
             self.put(ast.Expr(laid), mark)
+
+
+def _entries(node: Node) -> list[tuple[str, Node]]:
+    """The entries of a mapping. A written mapping that is merged into nothing yet is so many entries of it."""
+    entries = list(node.value.items())
+    if entries and entries[0][0] == "$merge":
+        merged = entries[0][1]
+        if merged.is_map and not any(key.startswith("$") for key in merged.value):
+            return [*merged.value.items(), *entries[1:]]
+    return entries
 
 
 def _subject(condition: Node) -> str:

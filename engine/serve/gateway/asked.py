@@ -15,10 +15,10 @@ from engine.serve.mounts import Place
 from engine.types import Report
 
 #: options of a call that no wire has a word for, should a file ever bind one
-_OURS = (
+_OURS = frozenset([
     "timeout", "attempts", "dialect", "unsupported", "on_interrupt", "extra_headers", "extra_query", "extra_body", "tenant", "tags",
     "hints", "cache",
-)  # fmt: skip
+])  # fmt: skip
 _MODEL = 512  # characters of a model's name
 
 
@@ -46,8 +46,8 @@ def asked(
     assert served.accept is not None
     fields = served.accept(body, report)
     fields.update(place.bound)
-    for name in _OURS:
-        fields.pop(name, None)
+    if not _OURS.isdisjoint(fields):
+        fields = {name: value for name, value in fields.items() if name not in _OURS}
     model = fields.pop("model", None)
     if not isinstance(model, str) or not model:
         raise Refused("invalid_request", "the request names no model")

@@ -177,7 +177,7 @@ class _Operation:
             stream=self._finish_stream(stream, functions),
             realtime=live(functions, maps.emitted) if live is not None else None,
             errors=self._finish_errors(errors, error_names, functions),
-            usage_totals={k: tuple(v) for k, v in self._totals().items()},
+            usage_totals={total: tuple(parts) for total, parts in self._totals().items() if list(parts) != [total]},
             finish_reasons=self._finish_reasons(),
             thinking_tags=self._thinking_tags(),
             replay=word(tree, "replay", ["safe", "keyed", "unsafe"], self._replay(), self.problems),
