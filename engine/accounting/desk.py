@@ -39,17 +39,19 @@ class Desk:
         price: Any = None,
         deprecated: bool | None = None,
         search: str | None = None,
+        live: Iterable[Any] | None = None,
     ) -> list[str]:
         """Names of the models the catalog has facts of, as `provider/model`. Others work too: they just have no facts.
 
         Only those that fit: modalities (`input`, `output`), `capability`, at least `context` tokens, at most `price` USD per
-        million input tokens (or {class: most}), `deprecated` (False: served today), `search` (a piece of the name).
+        million input tokens (or {class: most}), `deprecated` (False: served today), `search` (a piece of the name). With
+        `live=client.list_models("groq").models` of what the provider lists now; what he says of a model goes before the facts.
         """
         from engine.accounting.selection import select
 
         chosen = select(
             self.catalog, provider, operation=operation, input=input, output=output, capability=capability, context=context,
-            price=price, deprecated=deprecated, search=search,
+            price=price, deprecated=deprecated, search=search, live=live,
         )  # fmt: skip
         return [name for name, _ in chosen]
 

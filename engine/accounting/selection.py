@@ -31,12 +31,14 @@ def select(
     price: Any = None,
     deprecated: bool | None = None,
     search: str | None = None,
+    live: Iterable[Any] | None = None,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """(`provider/model`, facts) of every model that fits, by provider and id.
 
     `context` is the least window in tokens, `price` the most USD per million input tokens, or {class: most}; `deprecated`
     False leaves out what its vendor gave up or will not serve any more today, True shows nothing else; `search` is a piece of
-    the name. Raises ConfigError for a word that is none.
+    the name. With `live`, the `models` of the provider's answer to `list_models`, only what he lists now, with what he says
+    of it over the facts. Raises ConfigError for a word that is none.
     """
     wanted_in = _words(input, _MODALITIES, "modality")
     wanted_out = _words(output, _MODALITIES, "modality")
@@ -49,7 +51,7 @@ def select(
     today = time.strftime("%Y-%m-%d", time.gmtime())
     tests: list[Callable[[dict[str, Any]], Any]] = []
     if operations:
-        tests.append(lambda facts: operations <= set(facts["operations"]))
+        tests.append(lambda facts: operations <= set(facts.get("operations") or ()))
     if wanted_in:
         tests.append(lambda facts: wanted_in <= set(facts.get("input") or ()))
     if wanted_out:
@@ -63,10 +65,19 @@ def select(
     if deprecated is not None:
         tests.append(lambda facts: gone(facts, today) == deprecated)
     piece = (search or "").lower()
+    if live is not None and provider is None:
+        raise ConfigError("a live list is of one provider: name it")
     for id in [catalog.resolve(provider)] if provider is not None else catalog.provider_ids():
-        for model, facts in catalog.facts.all(id).items():
+        for model, facts in catalog.facts.all(id).items() if live is None else _listed(catalog, id, live):
             if (not piece or piece in model.lower()) and all(test(facts) for test in tests):
                 yield f"{id}/{model}", facts
+
+
+def _listed(catalog: Catalog, provider: str, live: Iterable[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(id, facts) of what a provider lists; of a model that only he knows there is what he says."""
+    for model in live:
+        said = {name: value for name, value in model.fields.items() if name not in ("id", "raw") and value is not None}
+        yield str(model.id), {**(catalog.facts.of(provider, str(model.id)) or {}), **said}
 
 
 def gone(facts: Mapping[str, Any], today: str) -> bool:

@@ -10,6 +10,11 @@ from typing import Any
 
 from engine.catalog import Catalog
 from engine.cli.terminal import dumps, safe
+from engine.errors import ConfigError
+from engine.spec.problem import nearest
+from engine.vocabulary import CAPABILITIES, OPERATIONS
+
+_STATUS = ("active", "beta", "enterprise", "unverified", "deprecated", "discontinued", "private")
 
 
 def providers(arguments: argparse.Namespace) -> int:
@@ -19,11 +24,15 @@ def providers(arguments: argparse.Namespace) -> int:
 
         return found(arguments)
     catalog = Catalog(arguments.catalog, arguments.override)
+    everyone = [(id, catalog.plan(id), catalog.provider(id).plain()) for id in catalog.provider_ids()]  # type: ignore[union-attr]
+    _known("operation", arguments.operation, OPERATIONS)
+    for flag in arguments.capability:
+        _known("capability", flag, CAPABILITIES)
+    _known("status", arguments.status, _STATUS)
+    for word, key in (("category", "categories"), ("region", "regions")):
+        _known(word, vars(arguments)[word], {value for _, _, plain in everyone for value in plain.get(key) or ()})
     rows = []
-    for id in catalog.provider_ids():
-        node, who = catalog.provider(id), catalog.plan(id)
-        assert node is not None
-        plain = node.plain()
+    for id, who, plain in everyone:
         fits = (
             (not arguments.category or arguments.category in (plain.get("categories") or []))
             and (not arguments.region or arguments.region in (plain.get("regions") or []))
@@ -39,41 +48,54 @@ def providers(arguments: argparse.Namespace) -> int:
             if not all(flags.get(flag) for flag in arguments.capability):
                 continue
         env = [s.env[0] for s in who.secrets if s.env]
-        rows.append({"id": id, "name": who.name, "status": who.status, "operations": list(who.operations), "env": env})
+        rows.append({"id": id, "name": who.name, "status": who.status, "env": env, "operations": list(who.operations)})
     if arguments.json:
         print(dumps(rows, indent=2))
         return 0
-    table(["id", "name", "status", "operations", "environment"], [_cells(row) for row in rows])
+    table(["id", "name", "status", "environment", "operations"], [_cells(row) for row in rows])
     print(f"{len(rows)} providers", file=sys.stderr)
     return 0
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    return [row["id"], row["name"], row["status"], " ".join(row["operations"]), " ".join(row["env"])]
+    env = [*row["env"][:2], "…"] if len(row["env"]) > 2 else row["env"]
+    return [row["id"], row["name"], row["status"], " ".join(env), " ".join(row["operations"])]
+
+
+def _known(what: str, word: str | None, known: Collection[str]) -> None:
+    """A filter by a word that nobody has would show an empty list for a slip of the pen."""
+    if word and word not in known:
+        near = nearest(word, known)
+        hint = f"did you mean `{near}`?" if near else f"there are {', '.join(sorted(known))}"
+        raise ConfigError(f"no provider has the {what} `{word}`; {hint}")
 
 
 def models(arguments: argparse.Namespace) -> int:
     """Models the catalog has facts of; a provider without facts shows its default model. With --live, what it lists now."""
-    if arguments.live:
-        from engine.cli.operations import live_models
-
-        return live_models(arguments)
     from engine.accounting.selection import rates, select
 
     catalog = Catalog(arguments.catalog, arguments.override)
-    if arguments.provider and "/" in arguments.provider:
+    live: list[Any] | None = None
+    if arguments.live:
+        from engine.cli.operations import live_models
+
+        live = live_models(arguments)
+        if live is None:
+            return 0
+    elif arguments.provider and "/" in arguments.provider:
         return _model(catalog, arguments)
+    provider = arguments.provider and catalog.split(arguments.provider.partition("/")[0] + "/any")[0]
     given = vars(arguments)
     filters = {key: given[key] for key in ("search", "operation", "input", "output", "capability", "context") if given[key]}
     if arguments.max_price is not None:
         filters["price"] = arguments.max_price
     if arguments.deprecated:
         filters["deprecated"] = arguments.deprecated == "only"
-    rows = [{"model": name, **facts} for name, facts in select(catalog, arguments.provider, **filters)]
+    rows = [{"model": name, **facts} for name, facts in select(catalog, provider, live=live, **filters)]
     known = {row["model"] for row in rows}
-    ids = [catalog.resolve(arguments.provider)] if arguments.provider else catalog.provider_ids()
+    ids = [provider] if provider else catalog.provider_ids()
     defaults = {f"{id}/{name}" for id in ids if (name := catalog.plan(id).default_model)}
-    if not filters:
+    if not filters and live is None:
         rows += [{"model": name} for name in sorted(defaults - known)]
     rows = [{**row, "default": row["model"] in defaults} for row in rows]
     if arguments.json:
@@ -85,7 +107,10 @@ def models(arguments: argparse.Namespace) -> int:
         price = rates(row, today)
         window, longest = row.get("context") or row.get("max_input"), row.get("max_output")
         ends = "deprecated" if row.get("deprecated") else f"until {row['retires']}" if row.get("retires") else ""
-        marks = " ".join(word for word in ("default" if row["default"] else "", ends) if word)
+        new = (
+            "not in the catalog" if live is not None and catalog.facts.of(provider, row["model"].partition("/")[2]) is None else ""
+        )
+        marks = " ".join(word for word in ("default" if row["default"] else "", ends, new) if word)
         numbers = (window, longest, price.get("input"), price.get("output"))
         cells.append([row["model"], *("" if n is None else str(n) for n in numbers), marks])
     table(["model", "context", "output", "USD in", "USD out", ""], cells)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from engine.cli.chat import settings_of, standard_input
-from engine.cli.listing import table
 from engine.cli.terminal import dumps, safe
 from engine.errors import ConfigError
 
@@ -54,22 +53,12 @@ def count_tokens(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def live_models(arguments: argparse.Namespace) -> int:
-    """The models that a provider lists now, for this key."""
+def live_models(arguments: argparse.Namespace) -> list[Any] | None:
+    """The models that a provider lists now, for this key; None if only an explanation was wanted, which is printed."""
     if not arguments.provider:
         raise ConfigError("--live asks one provider: name it")
-    provider = arguments.provider.partition("/")[0]
-    answer = called(arguments, "list_models", provider, {})
-    if answer is None:
-        return 0
-    found = [model for model in answer.models if not arguments.search or arguments.search.lower() in str(model.id).lower()]
-    if arguments.json:
-        print(dumps([model.fields for model in found], indent=2))
-        return 0
-    rows = [[*(str(m.fields.get(name) or "") for name in ("id", "name", "context", "max_output", "owner"))] for m in found]
-    table(["model", "name", "context", "output", "owner"], rows)
-    print(f"{len(found)} models", file=sys.stderr)
-    return 0
+    answer = called(arguments, "list_models", arguments.provider.partition("/")[0], {})
+    return answer.models if answer is not None else None
 
 
 def called(arguments: argparse.Namespace, operation: str, model: str, fields: dict[str, Any]) -> Any:

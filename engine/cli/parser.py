@@ -184,7 +184,7 @@ def parser() -> argparse.ArgumentParser:
     models.add_argument("--context", type=int, metavar="N", help="only with a window of at least so many tokens")
     models.add_argument("--max-price", type=float, metavar="USD", help="only up to this price of a million input tokens")
     models.add_argument("--deprecated", choices=["no", "only"], help="no: served today; only: given up or retired")
-    models.add_argument("--live", action="store_true", help="ask the provider what it lists now, in place of the catalog")
+    models.add_argument("--live", action="store_true", help="only what the provider lists now, and as it tells them")
     _single(models)
 
     show = command("show", "show.show", "print a provider or dialect file, as written or resolved")

@@ -91,6 +91,12 @@ def test_models_are_chosen_by_their_facts(catalog: engine.Catalog, filters: dict
     assert engine.Client(catalog=catalog).models("acme", **filters) == [f"acme/{name}" for name in wanted]
 
 
+def test_a_live_list_is_of_one_provider(catalog: engine.Catalog) -> None:
+    with pytest.raises(ConfigError, match="name it"):
+        list(select(catalog, live=[]))
+    assert engine.Client(catalog=catalog).models("acme", live=[]) == []
+
+
 @pytest.mark.parametrize(
     "wrong", [{"input": "picture"}, {"capability": "tool"}, {"operation": "talk"}, {"price": "cheap"}, {"price": {"in": 1}}]
 )

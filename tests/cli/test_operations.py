@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -14,8 +14,10 @@ from engine.cli import main
 
 
 class Handler(BaseHTTPRequestHandler):
+    listed: ClassVar[list[dict[str, Any]]] = [{"id": "m-1", "owned_by": "acme", "context_length": 4096}, {"id": "other"}]
+
     def do_GET(self) -> None:
-        self.reply({"object": "list", "data": [{"id": "m-1", "owned_by": "acme", "context_length": 4096}, {"id": "other"}]})
+        self.reply({"object": "list", "data": self.listed})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -81,5 +83,39 @@ def test_tokens_are_counted(server: str, monkeypatch: pytest.MonkeyPatch, capsys
 
 def test_a_provider_lists_its_models_live(server: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "models", "openai-compatible", "--live", "--base-url", f"{server}/v1", "--search", "M-")
-    assert code == 0 and out.splitlines()[1].split() == ["m-1", "4096", "acme"] and "1 models" in err
+    assert code == 0 and out.splitlines()[1].split(maxsplit=2) == ["openai-compatible/m-1", "4096", "not in the catalog"]
+    assert "1 models" in err
     assert run(capsys, "models", "--live")[0] == 2
+
+
+def test_what_a_provider_lists_is_merged_over_the_facts_and_filtered(
+    server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOME_KEY", "k")
+    monkeypatch.setattr(Handler, "listed", [{"id": "gpt-4.1-mini", "context_length": 5000}, {"id": "gpt-9", "owned_by": "openai"}])
+    options = ("models", "openai", "--live", "--base-url", f"{server}/v1", "--key", "SOME_KEY")
+    code, out, _ = run(capsys, *options, "--json")
+    mini, unknown = json.loads(out)
+    assert (
+        code == 0
+        and mini["model"] == "openai/gpt-4.1-mini"
+        and unknown == {"model": "openai/gpt-9", "owner": "openai", "default": False}
+    )
+    assert mini["context"] == 5000 and mini["price"]["output"] == 1.6 and "tools" in mini["capabilities"]
+    lines = run(capsys, *options)[1].splitlines()
+    assert lines[1].split()[:5] == ["openai/gpt-4.1-mini", "5000", "32768", "0.4", "1.6"] and lines[2].endswith(
+        "not in the catalog"
+    )
+    assert [line.split()[0] for line in run(capsys, *options, "--capability", "tools")[1].splitlines()[1:]] == [
+        "openai/gpt-4.1-mini"
+    ]
+    assert not run(capsys, *options, "--context", "6000")[1].splitlines()[1:]
+
+
+def test_a_word_that_no_provider_has_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean `tools`?" in run(capsys, "providers", "--capability", "tool")[2]
+    code, _, err = run(capsys, "providers", "--region", "brazil")
+    assert code == 2 and "there are ae, asia" in err
+    assert run(capsys, "providers", "--status", "beta")[0] == 0
+    code, out, _ = run(capsys, "providers", "--region", "eu", "--capability", "tools", "--category", "chat")
+    assert code == 0 and any(line.startswith("mistral ") for line in out.splitlines())
