@@ -67,11 +67,11 @@ class Bench:
         command = [self.python, "-m", "engine", "serve", "--config", str(config)]
         return self.start("llmkit", command, port=port, BENCH_KEY=KEY, PYTHONPATH=str(ROOT))
 
-    def passthrough(self) -> Server:
-        """The raw ASGI application, on uvicorn as fast as it comes."""
+    def passthrough(self, name: str, **environ: str) -> Server:
+        """A raw ASGI application, on uvicorn as fast as it comes."""
         options = ["--host", "127.0.0.1", "--port", "{port}", "--loop", "uvloop", "--http", "httptools", "--no-access-log"]
         command = [self.python, "-m", "uvicorn", "--app-dir", str(HERE), *options, "--log-level", "error", "passthrough:app"]
-        return self.start("pass-through", command, UP=f"http://127.0.0.1:{self.upstream.port}")
+        return self.start(name, command, UP=f"http://127.0.0.1:{self.upstream.port}", **environ)
 
     def subjects(self, pairs: Sequence[tuple[str, str]], peers: Sequence[str]) -> dict[str, Subject]:
         """All that is measured, by name."""
@@ -83,10 +83,11 @@ class Bench:
                 dialect, model, port, KEY, stream=streamed, long=long, prefix=f"/{dialect}"
             )
 
-        passing = self.passthrough()
+        passing, looking = self.passthrough("pass-through"), self.passthrough("pass-through with JSON", LOOK="1")
         found = {
             "direct": Subject(None, upstream, straight(upstream), TAILS[plain]),
             "pass-through": Subject(passing, passing.port, straight(passing.port), TAILS[plain]),
+            "pass-through with JSON": Subject(looking, looking.port, straight(looking.port), TAILS[plain]),
         }
         ours = self.gateway()
         for client, provider in pairs:

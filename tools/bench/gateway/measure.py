@@ -1,5 +1,5 @@
-"""The gateway under load: CPU of its process for each call and each stream event, added latency, memory; beside a raw ASGI
-pass-through and other gateways in the same run.
+"""The gateway under load: CPU of its process for each call and each stream event, added latency, memory; beside two raw ASGI
+pass-throughs (one decodes and encodes the JSON of both bodies) and other gateways in the same run.
 
     python tools/bench/run.py gateway                              # the gateway and the pass-through
     python tools/bench/run.py --peers litellm,portkey gateway      # and others, where they are installed
@@ -74,7 +74,7 @@ def once(bench: Any, subject: Any) -> dict[str, float]:
     told["paced_us"] = bench.run(subject, "rate", WHOLE, rate=40, seconds=1.5)["us"]["p50"]
     if subject.server is None:
         return told
-    told["cpu_call"] = bench.run(subject, "closed", WHOLE, width=16, calls=160 if slow else 1600)["cpu_call"]
+    told["cpu_call"] = bench.run(subject, "closed", WHOLE, width=64, calls=192 if slow else 3200)["cpu_call"]
     told["cpu_long"] = bench.run(subject, "closed", WHOLE, long=True, width=8, calls=40 if slow else 240)["cpu_call"]
     short = bench.run(subject, "streams", BURST, events=64, width=4, calls=8 if slow else 100)["cpu_call"]
     long = bench.run(subject, "streams", LONG_BURST, events=500, width=4, calls=4 if slow else 40)["cpu_call"]
