@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from engine import errors
@@ -334,6 +335,12 @@ class Gateway:
         return Operation(plan, operation.who, operation.model, values=operation.values, model_info=facts, unsupported="ignore")
 
 
+@lru_cache(maxsize=256)
+def _named(header: str) -> bytes:
+    """The name of a header as ASGI has it."""
+    return header.lower().encode("latin-1")
+
+
 class _Reply:
     """One HTTP answer through ASGI."""
 
@@ -346,7 +353,7 @@ class _Reply:
 
     async def begin(self, status: int, headers: dict[str, str]) -> None:
         self.status = status
-        told = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        told = [(_named(name), value.encode("latin-1")) for name, value in headers.items()]
         told.append((b"x-request-id", self.id.encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": told})
 

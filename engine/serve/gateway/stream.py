@@ -34,8 +34,10 @@ async def answer_whole(client: AsyncClient, asked: Asked, begin: Begin, write: W
     _rename(response)
     reply = write_reply(asked.served, response, asked.request, now=time.time(), report=asked.report)
     body = dumps(reply, finite=asked.served.operation == "chat")  # of vectors somebody has to look
-    headers = {"content-type": "application/json", "content-length": str(len(body))}
-    await begin(200, {**headers, **aged(response), **warned([*asked.report.warnings, *response.warnings])})
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **aged(response)}
+    if asked.report.warnings or response.warnings:
+        headers.update(warned([*asked.report.warnings, *response.warnings]))
+    await begin(200, headers)
     await write(body, False)
 
 
