@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
 from engine.catalog import Catalog
+from engine.cli.parser import parser
 from tests.shared_data import ROOT, shared
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -77,6 +81,43 @@ def test_a_page_tells_the_parameters_that_only_this_wire_has(everyone: dict[str,
     text = provider_page.page(everyone["google-gemini"], {})
     assert "- Only here (elsewhere dropped with a warning): " in text and "`safety_settings` as `safetySettings`" in text
     assert provider_facts.own_parameters(everyone["zhipu"]) == []
+
+
+def test_every_first_call_can_be_made(wanted: dict[Path, str], everyone: dict[str, provider_facts.Who]) -> None:
+    """The Python of each page names a method that there is and a target that is known; its command is one that is understood."""
+    seen = set()
+    for path, text in wanted.items():
+        who = everyone.get(path.stem)
+        if who is None or not who.operations:
+            continue
+        code = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[0]
+        (call,) = [
+            node
+            for node in ast.walk(ast.parse(code))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr != "Client"
+        ]
+        assert isinstance(call.func, ast.Attribute) and isinstance(call.args[0], ast.Constant)
+        operation, target = call.func.attr, str(call.args[0].value)
+        assert operation in who.operations and target.split("/")[0] == who.id
+        command = next(line for line in text.splitlines() if line.startswith("llmkit "))
+        given = parser().parse_args(shlex.split(command)[1:])
+        assert target in vars(given).values(), path.name
+        seen.add(operation)
+    assert {"chat", "embeddings", "search", "image", "speech", "transcription", "ocr", "video"} <= seen
+
+
+def test_a_page_says_what_goes_wrong_first(everyone: dict[str, provider_facts.Who]) -> None:
+    local, tokens, slow = (provider_page.page(everyone[id], {}) for id in ("lm-studio", "sap-ai-core", "modal"))
+    assert "nothing answers: start the server, or set `LM_STUDIO_API_BASE`" in local and "`ConfigError`" not in local
+    assert "fetched anew once" in tokens and "`AICORE_CLIENT_ID`" in tokens.split("## Errors")[1]
+    assert "calls wait 300 s" in slow and "`MODAL_ENDPOINT`" in slow.split("## Errors")[1]
+    minimax = provider_page.page(everyone["minimax"], {}).split("## Errors and troubleshooting")[1]
+    assert "- `quota`: `1008`" in minimax and "llmkit models minimax --live" in minimax
+    assert "## Errors" not in provider_page.page(everyone["anyscale"], {})
+
+
+def test_a_flag_is_proven_by_the_plainest_example(everyone: dict[str, provider_facts.Who]) -> None:
+    assert everyone["berget"].capabilities["vision"].example == "images by address and as data"
 
 
 def test_a_page_has_the_first_call_and_what_differs(everyone: dict[str, provider_facts.Who]) -> None:

@@ -93,7 +93,7 @@ def _who(catalog: Catalog, id: str, known: dict[str, Any]) -> Who:
     status = stated if isinstance(stated, dict) else {"value": stated}
     who = Who(id, str(plain["name"]), tree, plain, {"value": "active", **status})
     own = _own_examples(catalog, id)
-    proven: dict[str, Proof] = {}  # flag -> the first example that exercises it
+    proven: dict[str, tuple[int, Proof]] = {}  # flag -> how much else it needs, and the plainest example that exercises it
     for operation in OPERATIONS:
         if operation not in operation_names(tree):
             continue
@@ -108,14 +108,15 @@ def _who(catalog: Catalog, id: str, known: dict[str, Any]) -> Who:
         runs = [e for e in found if all(_yes(capable.get(flag)) or flag in ("stream", "system") for flag in e[3])]
         for file, name, _, needs in runs:
             for flag in needs:
-                proven.setdefault(flag, Proof("tested", file, name))
+                if flag not in proven or len(needs) < proven[flag][0]:
+                    proven[flag] = len(needs), Proof("tested", file, name)
         who.operations[operation] = Proof("tested", *runs[0][:2]) if runs else Proof("declared", who.file)
         if operation in known:
             who.operations[operation] = Proof(
                 "recorded", "tools/recorded.yaml", f"{known[operation]['cases']} recorded exchanges replay"
             )
     seen = {flag for found in known.values() for flag in found.get("flags") or ()}
-    _capabilities(who, proven, seen)
+    _capabilities(who, {flag: proof for flag, (_, proof) in proven.items()}, seen)
     return who
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from provider_facts import Proof, Who, deviations, fates, own_parameters
 
+from engine.vocabulary import MODELLESS
+
 #: rows of a page's table of models; the command line lists them all
 MODELS = 12
 #: characters shown of a line that differs
@@ -24,6 +26,18 @@ STATUS = {
 }
 
 
+#: operations beside chat -> arguments of the first call, how its outcome is shown, and the arguments in a shell
+CALLS = {
+    "embeddings": ('["hello", "world"]', "print(len(answer.embeddings))", '"hello" "world"'),
+    "search": ('"Who discovered helium?"', "print([(result.title, result.url) for result in answer.outputs])", '"Who discovered helium?"'),
+    "image": ('"A red fox in the snow", out="fox.png"', "print(answer.outputs)", '"A red fox in the snow" --output fox.png'),
+    "video": ('"A fox runs through the snow", out="fox.mp4"', "print(answer.outputs)", '"A fox runs through the snow" --output fox.mp4'),
+    "speech": ('"Good morning.", out="morning.mp3"', "print(answer.outputs)", '"Good morning." --output morning.mp3'),
+    "transcription": ('Path("call.mp3")', "print(answer.text)", "call.mp3"),
+    "ocr": ('Path("invoice.pdf")', "print([page.text for page in answer.outputs])", "invoice.pdf"),
+}  # fmt: skip
+
+
 def page(who: Who, models: Mapping[str, Mapping[str, Any]]) -> str:
     """The text of docs/providers/<id>.md."""
     lines = [
@@ -37,7 +51,7 @@ def page(who: Who, models: Mapping[str, Mapping[str, Any]]) -> str:
         lines += ["", "## Operations and capabilities", "", *_operations(who)]
         lines += ["", *_parameters(who)] if "chat" in who.trees else []
     lines += ["", *_models(who, models)] if models and not who.ended else []
-    lines += ["", *_differences(who)] if who.operations else []
+    lines += ["", *_differences(who), "", "## Errors and troubleshooting", "", *_troubles(who)] if who.operations else []
     lines += ["", "## Sources", "", *_sources(who)]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
 
@@ -92,29 +106,30 @@ def _setup(who: Who) -> Iterator[str]:
 
 
 def _call(who: Who) -> Iterator[str]:
-    target = f"{who.id}/{who.model}"
+    if "chat" in who.operations:
+        target = f"{who.id}/{who.model}"
+        code = [f'answer = engine.Client().chat("{target}", "Say hello in Welsh")', "print(answer.text)"]
+        shell = f'llmkit chat {target} "Say hello in Welsh"'
+    else:
+        operation = next(name for name in ("embeddings", *who.operations) if name in who.operations)
+        target = who.id if operation in MODELLESS else f"{who.id}/{who.model}"
+        given, shown, words = CALLS[operation]
+        code = [f'answer = engine.Client().{operation}("{target}", {given})', shown]
+        shell = f"llmkit {'' if operation == 'embeddings' else 'run '}{operation} {target} {words}"
+    first = ["from pathlib import Path", ""] if "Path(" in code[0] else []
+    yield from ("```python", *first, "import engine", "", *code, "```", "", "```sh")
+    yield from (f"export {name}=…" for name in _needed(who))
+    yield from (shell, "```")
+
+
+def _needed(who: Who) -> list[str]:
+    """Environment variables without which no call is sent: the first of the keys, and what must be told."""
     ways = (who.plain.get("auth") or {}).get("any") or {}
     keyless = any(way == {} for way in ways.values())
     keys = [env[0] for kind, env, table, _ in who.settings() if env and (kind == "secrets" or table.get("required"))]
-    keys = [] if keyless else keys
-    needed = keys[:1] + [
-        env[0]
-        for kind, env, table, _ in who.settings()
-        if kind == "variables" and env and table.get("required") and env[0] not in keys[:1]
-    ]
-    if "chat" in who.operations:
-        code = [f'answer = engine.Client().chat("{target}", "Say hello in Welsh")', "print(answer.text)"]
-        shell = f'llmkit chat {target} "Say hello in Welsh"'
-    elif "embeddings" in who.operations:
-        code = [f'answer = engine.Client().embeddings("{target}", ["hello", "world"])', "print(len(answer.embeddings))"]
-        shell = f'llmkit embeddings {target} "hello" "world"'
-    else:
-        operation = next(iter(who.operations))
-        code = [f'engine.Client().operation("{target}", "{operation}")  # then call it: see the README of the catalog']
-        shell = f"llmkit show {who.id}"
-    yield from ("```python", "import engine", "", *code, "```", "", "```sh")
-    yield from (f"export {name}=…" for name in needed)
-    yield from (shell, "```")
+    keys = [] if keyless else keys[:1]
+    told = [env[0] for kind, env, table, _ in who.settings() if kind == "variables" and env and table.get("required")]
+    return keys + [name for name in told if name not in keys]
 
 
 def _operations(who: Who) -> Iterator[str]:
@@ -200,19 +215,42 @@ def _differences(who: Who) -> Iterator[str]:
             bare = why.startswith("https://")
             said = what if len(what) <= SHOWN else what[:SHOWN].rstrip() + "…"
             yield f"- `{said}` ({_linked(why)})" if bare and ": " in what else f"- `{where}`: {_linked(why)}"
-        yield ""
+
+
+def _troubles(who: Who) -> Iterator[str]:
+    """What goes wrong first, as what it is raised, and what to do."""
+    address = who.plain.get("base_url")
+    if needed := _needed(who):
+        yield f"- `ConfigError` before anything is sent: {' or '.join(f'`{name}`' for name in needed)} is not set."
+    if isinstance(address, dict):
+        names = [address["env"]] if isinstance(address.get("env"), str) else address.get("env") or []
+        where = f", or set {' or '.join(f'`{name}`' for name in names)}" if names else ""
+        yield f"- `ConnectionError`, nothing answers: start the server{where}; `llmkit providers --local` shows what runs."
+    if who.tree.get("auth") is not None and who.plain.get("auth"):
+        again = "; a token that was fetched is fetched anew once before that" if "'tokens'" in repr(who.plain["auth"]) else ""
+        yield f"- `AuthenticationError` or `PermissionError`: the key is refused, or may not do this{again}."
+    lists = "list_models" in who.operations
+    if "chat" in who.operations:
+        yield f"- `NotFoundError`: no such model; `llmkit models {who.id}{' --live' if lists else ''}` lists {'what is served now' if lists else 'those that are known'}."
+    headers = (who.plain.get("limits") or {}).get("headers")
+    if headers:
+        yield f"- `TimeoutError`: the first answer may need a while; calls wait {headers} s for its head, `headers=` changes that."
+    if who.status["value"] == "unverified":
+        yield "- An answer that cannot be read: nobody has confirmed this file; `tools/drift.py` lays it beside a recorded exchange."
     kinds: dict[str, str] = {}
     for stated in (who.tree.get("errors", "kinds"), who.tree.get("chat", "errors", "kinds")):
         kinds |= {str(code): str(kind.value) for code, kind in (stated.items() if stated is not None else ()) if kind.value}
-    if kinds:
-        yield "## Errors"
+    by_kind: dict[str, list[str]] = {}
+    for code, kind in kinds.items():
+        by_kind.setdefault(kind, []).append(f"`{code}`")
+    if by_kind:
         yield ""
-        by_kind: dict[str, list[str]] = {}
-        for code, kind in kinds.items():
-            by_kind.setdefault(kind, []).append(f"`{code}`")
-        yield "Native codes, and what is raised for them (others follow the wire and the HTTP status):"
+        yield "Its own codes, and the kind of error that is raised for them (others follow the wire and the HTTP status):"
         yield ""
         yield from (f"- `{kind}`: {', '.join(codes)}" for kind, codes in sorted(by_kind.items()))
+    yield ""
+    shown = f'`llmkit chat {who.id}/{who.model} "hi" --explain` shows what would be sent. ' if "chat" in who.operations else ""
+    yield f"{shown}Which errors are tried again: [reliability](../reliability.md#a-call-ends-in-a-whole-answer-or-in-one-typed-error)."
 
 
 def _linked(text: str) -> str:

@@ -22,6 +22,7 @@ from provider_facts import RECORDED, Proof, Who, everybody  # noqa: E402
 from provider_page import page  # noqa: E402
 
 from engine.catalog import Catalog  # noqa: E402
+from engine.vocabulary import MODELLESS  # noqa: E402
 
 SHOWN = {
     "stream": "stream", "tools": "tools", "parallel_tools": "parallel", "vision": "vision", "audio_in": "audio", "video_in": "video",
@@ -118,7 +119,7 @@ def _table(listed: Iterable[Who], links: Links) -> Iterator[str]:
         env = [names[0] for kind, names, table, _ in who.settings() if names and (kind != "variables" or table.get("required"))]
         operations = " ".join(f"{op} {links.to(LETTERS[proof.level], proof)}" for op, proof in who.operations.items())
         cells = [_cell(who.capabilities.get(flag), links) for flag in SHOWN]
-        model = f"`{who.model}`" if who.operations else ""
+        model = f"`{who.model}`" if set(who.operations) - MODELLESS else ""
         yield f"| {name} | {' '.join(f'`{e}`' for e in env[:4])} | {model} | {operations} | {' | '.join(cells)} |"
 
 
