@@ -31,7 +31,7 @@ def test_the_code_runs(capsys: pytest.CaptureFixture[str]) -> None:
     exec(CODE[0], known)
     assert "200000 15 [" in capsys.readouterr().out
     settings = {"openai": {"api_key": "k"}, "groq": {"api_key": "k"}}
-    known["client"] = client = engine.Client(providers=settings, transport=httpx.MockTransport(service))
+    known["client"] = engine.Client(providers=settings, transport=httpx.MockTransport(service))
     exec(CODE[1], known)
     total, *lines = capsys.readouterr().out.splitlines()
     assert Decimal(total) == sum(Decimal(line.split()[3]) for line in lines) > 0
