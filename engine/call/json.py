@@ -61,7 +61,7 @@ def loads_event(data: bytes) -> Any:
     """The value of one event of a stream. Long numbers are not looked for: in 16 MiB they do no harm, they become floats."""
     if len(data) > _LARGE:
         _check_large(data)
-    elif brackets(data) > DEPTH:
+    elif 2 * len(data) - len(data.replace(b"{", b"")) - len(data.replace(b"[", b"")) > DEPTH:  # `count` goes byte by byte
         _check_depth(data)
     if orjson is not None:
         try:
@@ -69,11 +69,6 @@ def loads_event(data: bytes) -> Any:
         except ValueError:
             pass  # read again below: what is wrong may be characters only
     return _read(data)
-
-
-def brackets(data: bytes) -> int:
-    """How many brackets open in a text. They are taken out: `count` would go byte by byte."""
-    return 2 * len(data) - len(data.replace(b"{", b"")) - len(data.replace(b"[", b""))
 
 
 def _check_large(data: bytes) -> None:
