@@ -45,8 +45,8 @@ def compile_operation(
 
     `root` is the provider's merged tree (patches applied), `tree` the operation's, `dialects` its `extends` chain, nearest
     first. Everything that can be wrong in a file is found here. What several providers inherit unchanged is compiled
-    once if the same `shelf` is handed in each time. `lazily`, for files that were checked: what only a stream needs is compiled
-    by the first one, which raises SpecError if it is wrong after all.
+    once if the same `shelf` is handed in each time. `lazily`, for files that were checked: how answers and streams are read is
+    compiled by the first of them, which raises SpecError if it is wrong after all.
     """
     return _Operation(provider, root, operation, tree, dialects, problems, shelf or Shelf(), lazily).compile()
 
@@ -221,27 +221,29 @@ class _Operation:
         if found is None:
             before = len(self.problems.errors)
             maps = self._new_maps(errors, self.problems)
+            mapped = {}
             if present(self.tree, "response"):
-                maps.map("response", self.tree.value["response"])
+                mapped["response"] = self.tree.value["response"]
             elif not present(self.tree, "stream") and self.name != "realtime":
                 message = f"`{self.name}` needs `response`: how an answer is read"
                 self.problems.error("missing-key", message, self.tree.key_mark or self.tree.mark)
-            mapped = self._stream_map(stream)
-            if mapped is not None and not self.lazily:
-                maps.map("stream", mapped)
+            if (streamed := self._stream_map(stream)) is not None:
+                mapped["stream"] = streamed
+            for name, node in mapped.items() if not self.lazily else ():
+                maps.map(name, node)
             if live is not None:
                 maps.map("realtime", live)
             if len(self.problems.errors) > before:
                 return MapSet(trees, {}, maps.emitted)
             functions, emitted = maps.unit.build(), {*maps.emitted}
-            if mapped is not None and self.lazily:
-                functions["stream"] = self._later(mapped, errors)
-                emitted |= outputs_of(mapped)
+            for name, node in mapped.items() if self.lazily else ():
+                functions[name] = self._later(name, node, errors)
+                emitted |= outputs_of(node)
             found = self.shelf.maps[key] = MapSet(trees, functions, emitted)
         return found
 
-    def _later(self, mapped: Node, errors: Node) -> plan.Map:
-        """The map of a stream, compiled when the first frame comes."""
+    def _later(self, name: str, mapped: Node, errors: Node) -> plan.Map:
+        """The map of an answer or of a stream, compiled when the first document comes."""
         made: plan.Map | None = None
 
         def read(*given: Any) -> None:
@@ -249,10 +251,10 @@ class _Operation:
             if made is None:
                 problems = Problems()
                 maps = self._new_maps(errors, problems)
-                maps.map("stream", mapped)
+                maps.map(name, mapped)
                 if problems.errors:
                     raise SpecError(problems.sorted(), provider=self.provider.id)
-                made = maps.unit.build()["stream"]
+                made = maps.unit.build()[name]
             made(*given)
 
         return read
