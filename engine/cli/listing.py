@@ -12,9 +12,7 @@ from engine.catalog import Catalog
 from engine.cli.terminal import dumps, safe
 from engine.errors import ConfigError
 from engine.spec.problem import nearest
-from engine.vocabulary import CAPABILITIES, OPERATIONS
-
-_STATUS = ("active", "beta", "enterprise", "unverified", "deprecated", "discontinued", "private")
+from engine.vocabulary import CAPABILITIES, OPERATIONS, STATUSES
 
 
 def providers(arguments: argparse.Namespace) -> int:
@@ -28,7 +26,7 @@ def providers(arguments: argparse.Namespace) -> int:
     _known("operation", arguments.operation, OPERATIONS)
     for flag in arguments.capability:
         _known("capability", flag, CAPABILITIES)
-    _known("status", arguments.status, _STATUS)
+    _known("status", arguments.status, STATUSES)
     for word, key in (("category", "categories"), ("region", "regions")):
         _known(word, vars(arguments)[word], {value for _, _, plain in everyone for value in plain.get(key) or ()})
     rows = []
