@@ -49,9 +49,18 @@ class Facts:
         found = self._read.get(provider)
         if found is None:
             tree = self._files.facts(provider)
+            same = self._same(provider) if not tree else None
+            made = self._file(same) if same is not None else _File(provider, tree)
             with self._lock:
-                found = self._read.setdefault(provider, _File(provider, tree))
+                found = self._read.setdefault(provider, made)
         return found
+
+    def _same(self, provider: str) -> str | None:
+        """Whom a shipped provider without facts of its own extends: the same service under another name or address."""
+        entry = self._files.entries["providers"].get(provider)
+        node = self._files.node("providers", provider) if entry is not None and entry.trust == "builtin" else None
+        extends = node.get("extends") if node is not None else None
+        return str(extends.value) if extends is not None else None
 
 
 class _File:

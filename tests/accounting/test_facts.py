@@ -91,6 +91,17 @@ def test_models_are_chosen_by_their_facts(catalog: engine.Catalog, filters: dict
     assert engine.Client(catalog=catalog).models("acme", **filters) == [f"acme/{name}" for name in wanted]
 
 
+def test_the_same_service_under_another_name_has_its_facts() -> None:
+    with engine.Client() as client:
+        usage = {"input_tokens": 10**6, "output_tokens": 1000}
+        regional = client.price("mistral-eu/mistral-large-latest", usage)
+        assert regional.cost is not None and regional.cost == client.price("mistral/mistral-large-latest", usage).cost
+        assert regional.lines[0]["source"].startswith("models/mistral.yaml")
+        assert "swiss-ai/" in "".join(client.models("swiss-ai")) and client.models("vllm") == []
+    own = engine.Client(catalog=[{"mine": {"name": "Mine", "extends": "mistral", "base_url": "https://mine.test/v1"}}])
+    assert own.price("mine/mistral-large-latest", usage).cost is None  # what a stranger's server charges is not known
+
+
 def test_a_live_list_is_of_one_provider(catalog: engine.Catalog) -> None:
     with pytest.raises(ConfigError, match="name it"):
         list(select(catalog, live=[]))
