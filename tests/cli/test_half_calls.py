@@ -76,11 +76,12 @@ def test_providers_are_listed_and_filtered(run: Run) -> None:
     found = run("providers", "--json").json
     assert len(found) >= 20 and {"id", "name", "status", "operations", "env"} <= found[0].keys()
     table = run("providers")
-    assert table.out.splitlines()[0].split() == ["id", "name", "status", "operations", "environment"]
+    assert table.out.splitlines()[0].split() == ["id", "name", "status", "environment", "operations"]
     assert f"{len(found)} providers" in table.err
     local = {row["id"] for row in run("providers", "--category", "local", "--json").json}
     assert local and local < {row["id"] for row in found}
-    assert run("providers", "--operation", "nope", "--json").json == []
+    assert run("providers", "--operation", "realtime", "--region", "it", "--json").json == []
+    assert run("providers", "--operation", "nope", "--json").code == 2
     assert {row["id"] for row in run("providers", "--capability", "prefill", "--json").json} < {row["id"] for row in found}
 
 
