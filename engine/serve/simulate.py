@@ -24,6 +24,7 @@ from engine.expr.query import QueryError
 from engine.serve.beforehand import answers, written
 from engine.serve.likeness import Likeness, Look, look
 from engine.serve.staged import Question, Route, Staged, route_of, stage
+from engine.spec.extend import matching_patches
 
 if TYPE_CHECKING:
     from engine.catalog import Catalog
@@ -129,7 +130,8 @@ class Simulator:
             streamed = "stream" in example or "frames" in example
             if streamed:
                 request["stream"] = True
-            target = f"{provider}:{variant}/{self.model}" if variant else f"{provider}/{self.model}"
+            model = self._model(provider, variant, example["request"].get("model"))
+            target = f"{provider}:{variant}/{model}" if variant else f"{provider}/{model}"
             try:
                 operation = given_operation(self.catalog, target, case.operation, example.get("given") or {})
                 sent, context = written(operation, request)
@@ -137,17 +139,23 @@ class Simulator:
                 continue  # the provider's patches refuse this example; another one answers
             job = None
             if "replies" in example:
-                job = stage(operation, sent, example["replies"], self.model) if operation.plan.job is not None else None
+                job = stage(operation, sent, example["replies"], model) if operation.plan.job is not None else None
                 if job is None:
                     continue
             elif operation.plan.job is not None and not streamed and not _over(operation.plan.job, example):
                 continue  # an answer at once, after which the client of a job would go on asking
             names = [value for name in _NAMES if isinstance(value := request.get(name), str)]
-            route = route_of(sent, above(operation.base_url, operation.plan.call.outside), self.model, names)
+            route = route_of(sent, above(operation.base_url, operation.plan.call.outside), model, names)
             yield _Answer(operation, example, route, look(_document(sent.body)), _calls(example), streamed, job)
             for first, below, reply in answers(operation, context, self.catalog.tree(provider, None, variant).get(case.operation)):
-                route = route_of(first, below, self.model)
+                route = route_of(first, below, model)
                 yield _Answer(operation, {"reply": reply}, route, look(_document(first.body)), frozenset(), False)
+
+    def _model(self, provider: str, variant: str | None, own: Any) -> str:
+        """Of which model an example is answered: its own where the provider has something else for that one, else any."""
+        node = self.catalog.provider(provider)
+        patched = isinstance(own, str) and node is not None and bool(matching_patches(node, own)) and variant is None
+        return own if patched and isinstance(own, str) else self.model
 
 
 def _over(job: Job, example: Mapping[str, Any]) -> bool:
