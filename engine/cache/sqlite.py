@@ -168,8 +168,10 @@ class SqliteStore:
     def _connected(self) -> sqlite3.Connection:
         db = sqlite3.connect(str(self.path), timeout=BUSY, isolation_level=None, check_same_thread=False)
         try:
+            # In this order: another process may make the file between the two looks, tables and mark at once.
+            used = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
             known = db.execute("PRAGMA application_id").fetchone()[0]
-            if known != OURS and db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+            if used and known != OURS:
                 raise sqlite3.NotSupportedError("it is a database of something else")
             db.execute("PRAGMA synchronous=NORMAL")
             if known != OURS:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -148,6 +149,26 @@ def test_processes_share_a_file(tmp_path: Path) -> None:
     path = str(tmp_path / "a.sqlite")
     running = [subprocess.Popen([sys.executable, "-c", WORK, path, str(n)], cwd=ROOT) for n in range(3)]
     assert [one.wait(60) for one in running] == [0, 0, 0] and SqliteStore(path).stats()["entries"] == 150
+
+
+def test_a_file_that_another_process_makes_at_the_same_moment_is_no_stranger(tmp_path: Path, monkeypatch: Any) -> None:
+    path, connect = tmp_path / "a.sqlite", sqlite3.connect
+    path.touch()
+
+    class Slow(sqlite3.Connection):
+        """Between its first look at the file and the next one the other process makes it."""
+
+        def execute(self, *given: Any) -> Any:
+            rows = super().execute(*given).fetchall()
+            if sqlite3.connect is not connect:
+                monkeypatch.setattr(sqlite3, "connect", connect)
+                SqliteStore(path).close()
+            return SimpleNamespace(fetchone=lambda: rows[0])
+
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **options: connect(*given, factory=Slow, **options))
+    store = SqliteStore(path)
+    store.close()
+    assert sqlite3.connect is connect and store.stats()["entries"] == 0
 
 
 def test_a_file_is_its_owners_alone(tmp_path: Path) -> None:
