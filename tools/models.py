@@ -10,6 +10,7 @@ that only repeat the window, and units that no counter of an answer measures.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -354,9 +355,11 @@ def _models(text: str) -> dict[str, dict[str, Any]]:
 
 def main(arguments: list[str]) -> int:
     """Write the files, or with --check only compare. 1 if something is stale."""
-    check = "--check" in arguments
-    places = [a for a in arguments if not a.startswith("-")]
-    shared = Path(places[0]) if places else ROOT.parent / "shared"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shared", nargs="?", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--check", action="store_true", help="write nothing, and fail if a file is stale")
+    given = parser.parse_args(arguments)
+    shared, check = given.shared, given.check
     report, stale, size, count = Report(), 0, 0, 0
     wanted = dict(build(shared, report))
     for path, text in wanted.items():
