@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.catalog import Catalog
 from engine.cli.listing import columns
+from engine.cli.local import answers
 from engine.errors import Error, ProtocolError
 from engine.examples.given import dummy_settings
 
@@ -237,7 +238,8 @@ def _ready(catalog: Catalog) -> Iterator[str]:
             continue
         needed = [s for s in who.secrets if not s.optional]
         keyed = needed and all(any(e in os.environ for e in s.env) for s in needed)
-        if keyed or (who.base_url is not None and _listens(who.base_url.default({}) if who.base_url.default else None)):
+        url = who.base_url.default({}) if who.base_url is not None and who.base_url.default else None
+        if keyed or (_listens(url) and answers(catalog, provider)):
             yield f"{provider}/{who.default_model or 'MODEL'}"
 
 

@@ -37,6 +37,16 @@ def found(arguments: argparse.Namespace) -> int:
     return 0 if answering else 1
 
 
+def answers(catalog: Catalog, id: str) -> bool:
+    """Whether a server of the user's own is there, and speaks HTTP: an open port may be another's."""
+    from engine import Client
+
+    if not _asked(catalog, id, None):
+        return False
+    with Client(catalog=catalog, timeout=PATIENCE, attempts=1) as client:
+        return bool(_row(client, catalog, id)["answers"])
+
+
 def _asked(catalog: Catalog, id: str, category: str | None) -> bool:
     who, node = catalog.plan(id), catalog.provider(id)
     assert node is not None

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 import engine
+from engine.catalog import Catalog
 from engine.cli import main
+from engine.cli.local import answers
 
 SPEC = """
 name: {name}
@@ -69,6 +71,16 @@ def test_servers_that_answer_are_listed_with_their_models(
     assert not rows["gone"]["answers"]
     wanted = {"ollama", "lm-studio", "vllm", "tgi", "llamafile", "llama-cpp", "localai", "jan", "xinference"}
     assert wanted <= rows.keys() and all(rows[id]["address"].startswith("http") for id in wanted)
+
+
+def test_a_port_that_somebody_else_holds_is_no_local_server(server: str, tmp_path: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        threading.Thread(target=lambda: mute.accept()[0].close(), daemon=True).start()
+        mute_url = f"http://127.0.0.1:{mute.getsockname()[1]}/v1"
+        (tmp_path / "here.yaml").write_text(SPEC.format(name="Here", env="HERE_URL", url=f"{server}/v1"))
+        (tmp_path / "mute.yaml").write_text(SPEC.format(name="Mute", env="MUTE_URL", url=mute_url))
+        catalog = Catalog([str(tmp_path)])
+        assert answers(catalog, "here") and not answers(catalog, "mute") and not answers(catalog, "groq")
 
 
 def test_where_nothing_listens_the_message_says_where_it_looked(closed: str, tmp_path: Any) -> None:
