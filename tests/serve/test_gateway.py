@@ -15,6 +15,7 @@ import pytest
 from engine import errors
 from engine.serve.gateway.app import Gateway
 from engine.serve.gateway.config import Config
+from engine.serve.gateway.intake import Intake
 from engine.serve.gateway.keys import Keys
 from engine.testing import Simulator
 from tests.serve.gateways import CATALOG, HOMES, TOOL, Mounted, client_of, gateway
@@ -372,3 +373,13 @@ def test_the_port_is_open_before_everything_is_compiled(monkeypatch: pytest.Monk
 class _Asked:
     def __init__(self, path: str) -> None:
         self.path = path
+
+
+def test_headers_of_any_length_are_read_each_in_its_place() -> None:
+    told = [(b"x-long", b"a" * (3 << 20)), (b"x-odd", b"a\nb"), (b"authorization", b"Bearer k"), (b"x-odd", b"c")]
+    intake = Intake.of({"method": "POST", "raw_path": b"/v1/x", "query_string": b"", "headers": told})
+    assert (
+        intake.headers["authorization"] == "Bearer k"
+        and intake.headers["x-odd"] == "a\nb, c"
+        and len(intake.headers["x-long"]) == 3 << 20
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 MOST_QUERY = 8192
-MOST_HEADERS = 1 << 20  # bytes; the server in front has a stricter limit of its own
 
 
 class Gone(Exception):
@@ -41,7 +41,8 @@ class Intake:
         path = raw.partition(b"?")[0].decode("latin-1") if raw else quote(scope["path"], safe="/:@")
         text = scope.get("query_string") or b""
         query = dict(parse_qsl(text.decode("latin-1"), keep_blank_values=True)) if 0 < len(text) <= MOST_QUERY else {}
-        return cls(scope["method"], path, query, lower(scope["headers"], MOST_HEADERS))
+        headers = lower(scope["headers"], sys.maxsize)  # how long they may be is for the server that read them
+        return cls(scope["method"], path, query, headers)
 
     def from_here(self) -> bool:
         """Whether the request was meant for this machine: a page of a browser that found the port is not."""
