@@ -6,7 +6,8 @@ Nothing outside this package knows which HTTP client runs. A transport offers
     close()
 
 and a reply `status`, `headers` (lower-case names), `read() -> bytes` (the next raw bytes, empty at the end) and `close()`;
-in the async twin these are coroutines. Failures leave as SendFailure, which the flow turns into a typed error.
+in the async twin these are coroutines, and a reply may have a `whole`: its body, if all of it came with the head and nothing is
+left to close. Failures leave as SendFailure, which the flow turns into a typed error.
 """
 
 from __future__ import annotations

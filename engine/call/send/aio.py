@@ -85,7 +85,7 @@ _ERRORS = (
 
 
 class AiohttpReply:
-    __slots__ = ("_alarm", "_connection", "_content", "_held", "_timer", "headers", "status")
+    __slots__ = ("_alarm", "_connection", "_content", "_held", "_timer", "headers", "status", "whole")
 
     def __init__(self, connection: Any, message: Any, content: Any, timing: Timing, alarm: _Alarm, held: set[Any]) -> None:
         self._connection = connection
@@ -95,8 +95,17 @@ class AiohttpReply:
         self._alarm = alarm
         self.status: int = message.code
         self.headers = lower(message.raw_headers, timing.header_bytes)
+        self.whole: bytes | None = None
+        if content.is_eof() and content.exception() is None:  # the body came with the head: so do most of whole answers
+            self.whole = content.read_nowait(-1)
+            self._free()
+        else:
+            held.add(connection)
 
     async def read(self) -> bytes:
+        if self.whole is not None:
+            data, self.whole = self.whole, b""
+            return data
         content = self._content
         try:
             if content.at_eof():
@@ -113,9 +122,14 @@ class AiohttpReply:
             raise _failure(error) from None
 
     async def close(self) -> None:
+        if self.whole is None:
+            self._held.discard(self._connection)
+            self._free()
+
+    def _free(self) -> None:
+        """Give the connection back to the pool, if it can be used again."""
         connection, content = self._connection, self._content
         transport = connection.transport
-        self._held.discard(connection)
         if content.at_eof() and content.exception() is None and transport is not None and not transport.get_write_buffer_size():
             connection.release()  # back to the pool
         else:
@@ -293,9 +307,7 @@ class AiohttpTransport:
                             message, content = await protocol.read()
                     finally:
                         alarm.until.pop(protocol, None)
-                    reply = AiohttpReply(connection, message, content, timing, alarm, self._held)
-                    self._held.add(connection)
-                    return reply
+                    return AiohttpReply(connection, message, content, timing, alarm, self._held)
                 except BaseException as error:
                     connection.close()
                     # An idle connection that had just been closed: what can do no harm is sent again at once.

@@ -64,6 +64,9 @@ class AsyncDriver:
 
     async def _rest(self, reply: AsyncReply, limit: int, ratio: int) -> bytes:
         """All that is left of a reply; then it is closed."""
+        whole = getattr(reply, "whole", None)
+        if whole is not None and len(whole) <= limit and "content-encoding" not in reply.headers:
+            return whole  # type: ignore[no-any-return]
         try:
             read = reply.read
             data = await read()

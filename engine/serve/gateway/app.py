@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -40,6 +40,7 @@ from engine.serve.reply import random_id
 from engine.settings import missing_credential
 
 _PAGES = ("/healthz", "/readyz", "/openapi.json")
+_NO_SOCKETS = {"type": "websocket.close", "code": 1000}
 _KEPT = 1024  # names and targets of models that are kept at hand
 
 
@@ -111,14 +112,6 @@ class Gateway:
         """Close the connections to providers."""
         await self.client.close()
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 1000})
-
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
@@ -151,13 +144,14 @@ class Gateway:
 
     # --- a request --------------------------------------------------------------------------------------------------
 
-    async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._lifespan(receive, send) if scope["type"] == "lifespan" else await send(_NO_SOCKETS)
         intake = Intake.of(scope)
         id = random_id()
         reply = _Reply(send, id)
         if intake.path in _PAGES and intake.method in ("GET", "HEAD"):
-            await reply.whole(*self._page(intake), head=intake.method == "HEAD")
-            return
+            return await reply.whole(*self._page(intake), head=intake.method == "HEAD")
         place: Place | None = None
         try:
             routes = self._routes or await self._prepared()
@@ -168,11 +162,10 @@ class Gateway:
                 raise Refused("unavailable", "this gateway is stopping", retry_after=1)
             tenant, proof = self._admit(intake, place)
             if place is None:
-                await reply.whole(*self._list(intake, routes, tenant))
-                return
+                return await reply.whole(*self._list(intake, routes, tenant))
             if place.served.operation == "list_models":
-                await reply.whole(200, {"content-type": "application/json"}, listed(self.config, place.served, tenant))
-                return
+                found = listed(self.config, place.served, tenant)
+                return await reply.whole(200, {"content-type": "application/json"}, found)
             if self.running >= self.config.concurrency:
                 raise Refused("overloaded", "this gateway is at its limit", retry_after=1)
             self.running += 1
@@ -194,6 +187,7 @@ class Gateway:
             await reply.whole(
                 *refusal(place.served if place else None, Refused("server", "this gateway failed", status=500), id=id)
             )
+        return None
 
     def _page(self, intake: Intake) -> tuple[int, dict[str, str], bytes]:
         if intake.path == "/healthz":
@@ -280,7 +274,7 @@ class Gateway:
                 dialect = operation.plan.dialect if operation is not None else None
                 await answer_streamed(self.client, question, dialect, self.config.errors, reply.begin, reply.write)
             else:
-                await answer_whole(self.client, question, reply.begin, reply.write)
+                await answer_whole(self.client, question, reply.whole)
             return
         except errors.Error as error:
             problem = error
@@ -351,19 +345,20 @@ class _Reply:
         self.id = id
         self.status: int | None = None
 
-    async def begin(self, status: int, headers: dict[str, str]) -> None:
+    def begin(self, status: int, headers: dict[str, str]) -> Awaitable[None]:
         self.status = status
         told = [(_named(name), value.encode("latin-1")) for name, value in headers.items()]
         told.append((b"x-request-id", self.id.encode()))
-        await self._send({"type": "http.response.start", "status": status, "headers": told})
+        return self._send({"type": "http.response.start", "status": status, "headers": told})
 
-    async def write(self, data: bytes, more: bool) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+    def write(self, data: bytes, more: bool) -> Awaitable[None]:
+        return self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def whole(self, status: int, headers: dict[str, str], body: bytes, head: bool = False) -> None:
         """Everything at once. An answer that was begun is left as it is: it cannot be taken back."""
         if self.status is None:
-            await self.begin(status, {**headers, "content-length": str(len(body))})
+            headers["content-length"] = str(len(body))
+            await self.begin(status, headers)
             await self.write(b"" if head else body, False)
         else:
             print(f"llmkit serve: an answer failed after it was begun (request {self.id})", file=sys.stderr)

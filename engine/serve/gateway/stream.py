@@ -22,23 +22,25 @@ if TYPE_CHECKING:
 
 Begin = Callable[[int, dict[str, str]], Awaitable[None]]
 Write = Callable[[bytes, bool], Awaitable[None]]  # (bytes, whether more follows)
+Whole = Callable[[int, dict[str, str], bytes], Awaitable[None]]  # (status, headers, body)
 
 WARNINGS = 1000  # characters of the header that tells what was dropped
 _MADE = re.compile(r"call_[0-9]{1,4}")  # as the engine numbers calls
 
 
-async def answer_whole(client: AsyncClient, asked: Asked, begin: Begin, write: Write) -> None:
+async def answer_whole(client: AsyncClient, asked: Asked, write: Whole) -> None:
     """One call, one body. Errors leave before anything was written."""
     response: Response = await client._run(asked.served.operation, asked.target, (), asked.fields)
     asked.used = used(response)
     _rename(response)
     reply = write_reply(asked.served, response, asked.request, now=time.time(), report=asked.report)
     body = dumps(reply, finite=asked.served.operation == "chat")  # of vectors somebody has to look
-    headers = {"content-type": "application/json", "content-length": str(len(body)), **aged(response)}
+    headers = {"content-type": "application/json"}
+    if response.report.cache is not None:
+        headers.update(aged(response))
     if asked.report.warnings or response.warnings:
         headers.update(warned([*asked.report.warnings, *response.warnings]))
-    await begin(200, headers)
-    await write(body, False)
+    await write(200, headers, body)
 
 
 def used(response: Response) -> int | None:

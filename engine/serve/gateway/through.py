@@ -20,6 +20,7 @@ from engine.types import HttpRequest, Report
 
 GIVEN = "$given"  # the field of a call that holds a Given; no wire can bind this name
 TOLD = "$told"  # the field that holds a Report which takes what was lost of the request, before the answer begins
+_CARRIED = frozenset((GIVEN, TOLD))
 _MODEL = b'"model"'
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}\[\]]', re.DOTALL)
 _VALUE = re.compile(rb'\s*:\s*("(?:[^"\\]|\\.)*+")', re.DOTALL)
@@ -55,9 +56,11 @@ class Through(AsyncClient):
     """A client whose calls may carry a Given, and a Report to be told of losses."""
 
     def _prepare(self, operation: str, model: str, fields: dict[str, Any], stream: bool) -> Call:
+        if _CARRIED.isdisjoint(fields):
+            return AsyncClient._prepare(self, operation, model, fields, stream)
         given, told = fields.pop(GIVEN, None), fields.pop(TOLD, None)
         asked = {} if given is None else {**fields, "stream": True} if stream else dict(fields)
-        call = super()._prepare(operation, model, fields, stream)
+        call = AsyncClient._prepare(self, operation, model, fields, stream)
         request = call.request
         if request is None:  # something has to be fetched first
             return call
