@@ -24,7 +24,7 @@ from engine.operation import Operation
 from engine.serve.frames import framing_of
 from engine.serve.gateway.asked import Asked, asked, check_addresses, refused_by
 from engine.serve.gateway.config import Config
-from engine.serve.gateway.intake import Gone, Intake, Patience, Receive, Send, document, read_body
+from engine.serve.gateway.intake import Gone, Intake, Receive, Send, document, read_body
 from engine.serve.gateway.keeping import wish
 from engine.serve.gateway.models import PATH, listed, models
 from engine.serve.gateway.openapi import describe
@@ -86,8 +86,7 @@ class Gateway:
         self._warming: asyncio.Task[None] | None = None
         self._bound: dict[tuple[str, str], Bound] = {}  # by operation and target
         self._targets: dict[str, str] = {}
-        self._patience = Patience(config.slow)
-        self._watches = Watches()
+        self._watches = Watches(config.slow)
         self._turnstile = Turnstile(config.tenants.values(), getattr(self.client._ledger, "processes", None))
         self._preparing: asyncio.Lock | None = None
 
@@ -240,24 +239,28 @@ class Gateway:
         self, intake: Intake, place: Place, receive: Receive, reply: _Reply, tenant: Tenant | None, proof: Proof | None
     ) -> None:
         """Answer one call, and stop when its client goes away (RELIABILITY G9)."""
-        body = await read_body(intake, receive, self.config, self._patience)
-        if proof is not None:
-            proof(body)
-        question = asked(place, document(body), self.config, self._target, tenant)
-        if question.stream:
-            question.framing = framing_of(place.served, intake.query)
-        if self.config.cache is not None:
-            question.fields["cache"] = wish(intake.headers.get("cache-control"))
-        turn = self._turnstile.enter(tenant, question)
+        config = self.config
         watch = self._watches.begin(receive)
         try:
-            await self._answer(question, reply, body, place)
+            body = await read_body(intake, watch, config)
+            self._watches.answers(watch)
+            if proof is not None:
+                proof(body)
+            question = asked(place, document(body), config, self._target, tenant)
+            if question.stream:
+                question.framing = framing_of(place.served, intake.query)
+            if config.cache is not None:
+                question.fields["cache"] = wish(intake.headers.get("cache-control"))
+            turn = self._turnstile.enter(tenant, question)
+            try:
+                await self._answer(question, reply, body, place)
+            finally:
+                self._turnstile.leave(turn, question.used)
         except asyncio.CancelledError:
             if not watch.saw_it_leave():
                 raise
         finally:
             self._watches.end(watch)
-            self._turnstile.leave(turn, question.used)
 
     async def _answer(self, question: Asked, reply: _Reply, body: bytes, place: Place) -> None:
         operation: Operation | None = None

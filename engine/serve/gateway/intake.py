@@ -6,13 +6,16 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from engine.call.json import JsonLimitError, loads
 from engine.call.send import lower
 from engine.serve.gateway.config import Config, loopback
 from engine.serve.gateway.wording import Refused
+
+if TYPE_CHECKING:
+    from engine.serve.gateway.watching import Watch
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -51,50 +54,8 @@ class Intake:
         return loopback(host.hostname or "") and (origin is None or loopback(urlsplit(origin).hostname or ""))
 
 
-class Patience:
-    """Ends the wait for bodies that stand still. One clock for all of them: a timer for each would cost more than its body."""
-
-    __slots__ = ("_late", "_looking", "_seconds", "_since")
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._since: dict[asyncio.Task[Any], float] = {}
-        self._late: set[asyncio.Task[Any]] = set()
-        self._looking = False
-
-    async def next(self, receive: Receive) -> Message:
-        """The next message. Raises Refused if it does not come in time."""
-        task = asyncio.current_task()
-        assert task is not None
-        loop = asyncio.get_running_loop()
-        self._since[task] = loop.time()
-        if not self._looking:
-            self._looking = True
-            loop.call_later(self._seconds / 2, self._look, loop)
-        try:
-            return await receive()
-        except asyncio.CancelledError:
-            if task not in self._late:
-                raise
-            task.uncancel()
-        finally:
-            del self._since[task]
-            self._late.discard(task)
-        raise Refused("invalid_request", "the body of the request did not arrive in time", status=408)
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        before = loop.time() - self._seconds
-        for task, since in self._since.items():
-            if since <= before and task not in self._late:
-                self._late.add(task)
-                task.cancel()
-        self._looking = bool(self._since)
-        if self._looking:
-            loop.call_later(self._seconds / 2, self._look, loop)
-
-
-async def read_body(intake: Intake, receive: Receive, config: Config, patience: Patience) -> bytes:
-    """The whole body. Raises Refused past a limit, Gone if the client goes away before its end."""
+async def read_body(intake: Intake, watch: Watch, config: Config) -> bytes:
+    """The whole body. Raises Refused past a limit or for one that stands still, Gone if the client goes away before its end."""
     if intake.headers.get("content-encoding", "identity") != "identity":
         raise Refused("invalid_request", "send the body without a content-encoding", status=415)
     length = intake.headers.get("content-length", "")
@@ -102,17 +63,24 @@ async def read_body(intake: Intake, receive: Receive, config: Config, patience: 
         raise Refused("too_large", _too_large(config))
     pieces: list[bytes] = []
     size = 0
-    while True:
-        message = await patience.next(receive)
-        if message["type"] == "http.disconnect":
-            raise Gone
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > config.body:
-            raise Refused("too_large", _too_large(config))
-        if not message.get("more_body"):
-            return b"".join((*pieces, piece)) if pieces else piece
-        pieces.append(piece)
+    receive = watch.receive
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            piece: bytes = message.get("body", b"")
+            size += len(piece)
+            if size > config.body:
+                raise Refused("too_large", _too_large(config))
+            if not message.get("more_body"):
+                return b"".join((*pieces, piece)) if pieces else piece
+            pieces.append(piece)
+            watch.moved()
+    except asyncio.CancelledError:
+        if not watch.gave_up():
+            raise
+        raise Refused("invalid_request", "the body of the request did not arrive in time", status=408) from None
 
 
 def _too_large(config: Config) -> str:

@@ -1,8 +1,9 @@
-"""Ends what is done for a client that goes away (RELIABILITY G9)."""
+"""Ends what is done for a client that goes away (RELIABILITY G9), and the wait for a body that stands still (G3)."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from engine.serve.gateway.intake import Receive
@@ -13,32 +14,48 @@ MOMENT = 0.02  # seconds that a call may last unwatched
 
 
 class Watch:
-    """One call, and who looks whether its client is still there."""
+    """One call, that of the current task: its body is read, then it is answered while somebody looks whether its client is still
+    there."""
 
-    __slots__ = ("_call", "_receive", "_watcher", "since")
+    __slots__ = ("_task", "_watcher", "late", "reading", "receive", "since")
 
-    def __init__(self, receive: Receive, since: float) -> None:
-        self._receive = receive
-        self._call = asyncio.current_task()
+    def __init__(self, receive: Receive, task: Any, since: float) -> None:
+        self.receive = receive
+        self._task: asyncio.Task[Any] = task
         self._watcher: asyncio.Task[None] | None = None
-        self.since = since
+        self.reading = True
+        self.late = False  # its body stood still for too long
+        self.since = since  # when it began, or the last piece of its body came
+
+    def moved(self) -> None:
+        """A piece of its body came, and more is to come."""
+        self.since = time.monotonic()
+
+    def gave_up(self) -> bool:
+        """Whether its body did not come in time, and that is why its task was cancelled, which is then over."""
+        if self.late:
+            self._task.uncancel()
+        return self.late
+
+    def saw_it_leave(self) -> bool:
+        """Whether its client left, and that is why its task was cancelled, which is then over like any other."""
+        watcher = self._watcher
+        left = watcher is not None and watcher.done() and not watcher.cancelled()
+        if left:
+            self._task.uncancel()
+        return left
+
+    def give_up(self) -> None:
+        self.late = True
+        self._task.cancel()
 
     def begin(self) -> None:
         self._watcher = asyncio.ensure_future(self._watch())
 
     async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self.receive())["type"] != "http.disconnect":
             pass
-        if self._call is not None:
-            self._call.cancel()
-
-    def saw_it_leave(self) -> bool:
-        """Whether this is why the call was cancelled, which is then over like any other."""
-        watcher = self._watcher
-        left = watcher is not None and watcher.done() and not watcher.cancelled()
-        if left and self._call is not None:
-            self._call.uncancel()
-        return left
+        self._task.cancel()
 
     def stop(self) -> None:
         if self._watcher is not None:
@@ -47,28 +64,39 @@ class Watch:
 
 class Watches:
     """The calls of a gateway. What is over in a moment needs no watcher, whose own start and end cost; nor a timer of its own: one
-    looks after all."""
+    looks after all. `slow` are the seconds that a body may stand still."""
 
-    __slots__ = ("_loop", "_young")
+    __slots__ = ("_looking", "_loop", "_reading", "_slow", "_young")
 
-    def __init__(self) -> None:
-        self._young: dict[Watch, None] = {}  # not watched yet, the oldest first
-        self._loop: asyncio.AbstractEventLoop | None = None  # whose timer runs
+    def __init__(self, slow: float) -> None:
+        self._slow = slow
+        self._young: dict[Watch, None] = {}  # neither watched yet nor long in reading, the oldest first
+        self._reading: dict[Watch, None] = {}  # whose body takes longer than a moment
+        self._loop: asyncio.AbstractEventLoop | None = None  # whose timer runs for the young
+        self._looking = False  # a timer runs for those who read
 
     def begin(self, receive: Receive) -> Watch:
         """A call begins, that of the current task."""
         loop = asyncio.get_running_loop()
-        watch = Watch(receive, loop.time())
+        watch = Watch(receive, asyncio.current_task(loop), time.monotonic())
         self._young[watch] = None
         if self._loop is not loop:
             self._look_again(loop)
         return watch
+
+    def answers(self, watch: Watch) -> None:
+        """The call's body is there."""
+        watch.reading = False
+        if watch in self._reading:
+            del self._reading[watch]
+            watch.begin()
 
     def end(self, watch: Watch) -> None:
         """The call is over."""
         if watch in self._young:
             del self._young[watch]
         else:
+            self._reading.pop(watch, None)
             watch.stop()
 
     def _look_again(self, loop: Any) -> None:
@@ -76,12 +104,30 @@ class Watches:
         loop.call_later(MOMENT, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        before = loop.time() - MOMENT
+        before = time.monotonic() - MOMENT
         while self._young:
             watch = next(iter(self._young))
             if watch.since > before:
                 return self._look_again(loop)
             del self._young[watch]
-            watch.begin()
+            if not watch.reading:
+                watch.begin()
+                continue
+            self._reading[watch] = None
+            if not self._looking:
+                self._look_later(loop)
         self._loop = None
         return None
+
+    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._looking = True
+        loop.call_later(self._slow / 2, self._look_for_late, loop)
+
+    def _look_for_late(self, loop: asyncio.AbstractEventLoop) -> None:
+        before = time.monotonic() - self._slow
+        for watch in [watch for watch in self._reading if watch.since <= before]:
+            del self._reading[watch]
+            watch.give_up()
+        self._looking = False
+        if self._reading:
+            self._look_later(loop)
