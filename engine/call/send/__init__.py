@@ -91,19 +91,19 @@ class AsyncTransport(Protocol):
     async def close(self) -> None: ...
 
 
-_shapes: dict[tuple[bytes, ...], tuple[str, ...]] = {}  # names of headers -> the same in lower case
+_shapes: dict[tuple[bytes, ...], tuple[tuple[str, ...], int]] = {}  # names of headers -> the same in lower case, bytes on the wire
 _SHAPES = 512  # servers repeat the same few
 _LONGEST = 4096  # bytes of names that are remembered
 
 
-def _shape(names: tuple[bytes, ...]) -> tuple[str, ...]:
-    """The names in lower case, remembered."""
-    keys = tuple(str(name, "latin-1").lower() for name in names)
-    if len(b"".join(names)) <= _LONGEST:
+def _shape(names: tuple[bytes, ...]) -> tuple[tuple[str, ...], int]:
+    """The names in lower case, and how long they are with what parts them from values; remembered."""
+    shape = tuple(str(name, "latin-1").lower() for name in names), len(b"\r\n: ".join(names))
+    if shape[1] <= _LONGEST:
         if len(_shapes) >= _SHAPES:
             _shapes.clear()
-        _shapes[names] = keys
-    return keys
+        _shapes[names] = shape
+    return shape
 
 
 def lower(pairs: Sequence[tuple[bytes, bytes]], limit: int) -> Headers:
@@ -112,12 +112,12 @@ def lower(pairs: Sequence[tuple[bytes, bytes]], limit: int) -> Headers:
         return Headers()
     names, values = zip(*pairs)
     told = b"\n".join(values)
-    if len(told) + len(b"\r\n: ".join(names)) > limit:
+    keys, size = _shapes.get(names) or _shape(names)
+    if len(told) + size > limit:
         raise SendFailure("limit", f"the reply's headers are longer than {limit} bytes")
     texts = str(told, "latin-1").split("\n")
     if len(texts) != len(values):  # no parser lets a value with a line end through; should one, no value takes another's place
         texts = [str(value, "latin-1") for value in values]
-    keys = _shapes.get(names) or _shape(names)
     out = Headers(zip(keys, texts))
     if len(out) != len(keys):
         out = Headers()
