@@ -185,7 +185,10 @@ class _Run:
                 timer.until = until if until < end else end
 
         pump = Pump(self.reply, take, resume)
-        yield pump
+        try:
+            yield pump
+        finally:
+            pump.let_go()
         if reader.done:
             # A moment for the end of the bytes behind the end mark: then the connection can be used again.
             timer.until = deadline.until(LINGER)

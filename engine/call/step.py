@@ -77,6 +77,14 @@ class Pump:
         self.resume = resume
         self.over = False
 
+    def let_go(self) -> None:
+        """It is over, and forgets whom it hands on to: they know it in turn, and all of a stream would wait for the collector."""
+        self.over, self.take, self.resume = True, _nothing, _nothing
+
+
+def _nothing(*given: Any) -> Any:
+    return None
+
 
 class Drain:
     """All that is left of a reply, decompressed, at most `limit` bytes; then it is closed."""
