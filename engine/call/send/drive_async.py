@@ -60,13 +60,13 @@ class AsyncDriver:
     async def _exchange(self, step: Exchange) -> Answer:
         reply = await self.transport.open(step.request, step.route, step.timing)
         limit = step.body_bytes if reply.status < 300 else step.error_bytes
-        return Answer(reply.status, reply.headers, await self._rest(reply, limit, step.ratio))
+        whole: bytes | None = getattr(reply, "whole", None)
+        if whole is None or len(whole) > limit or "content-encoding" in reply.headers:
+            whole = await self._rest(reply, limit, step.ratio)
+        return Answer(reply.status, reply.headers, whole)
 
     async def _rest(self, reply: AsyncReply, limit: int, ratio: int) -> bytes:
         """All that is left of a reply; then it is closed."""
-        whole = getattr(reply, "whole", None)
-        if whole is not None and len(whole) <= limit and "content-encoding" not in reply.headers:
-            return whole  # type: ignore[no-any-return]
         try:
             read = reply.read
             data = await read()
