@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 from engine.serve.gateway.intake import Receive
 
 __all__ = ["Watch", "Watches"]
 
-MOMENT = 0.02  # seconds that a call may last unwatched
+MOMENT = 0.02  # seconds that a call lasts unwatched, and at most twice that
+LOOKS = 2  # at bodies on their way, in the time that one may stand still
 
 
 class Watch:
     """One call, that of the current task: its body is read, then it is answered while somebody looks whether its client is still
     there."""
 
-    __slots__ = ("_task", "_watcher", "late", "reading", "receive", "since")
+    __slots__ = ("_task", "_watcher", "late", "looks", "reading", "receive")
 
-    def __init__(self, receive: Receive, task: Any, since: float) -> None:
+    def __init__(self, receive: Receive, task: Any) -> None:
         self.receive = receive
         self._task: asyncio.Task[Any] = task
         self._watcher: asyncio.Task[None] | None = None
         self.reading = True
-        self.late = False  # its body stood still for too long
-        self.since = since  # when it began, or the last piece of its body came
+        self.looks = 0  # that found its body where it was before
+        self.late = False  # it stood still for too long
 
     def moved(self) -> None:
         """A piece of its body came, and more is to come."""
-        self.since = time.monotonic()
+        self.looks = 0
 
     def gave_up(self) -> bool:
         """Whether its body did not come in time, and that is why its task was cancelled, which is then over."""
@@ -64,21 +64,23 @@ class Watch:
 
 class Watches:
     """The calls of a gateway. What is over in a moment needs no watcher, whose own start and end cost; nor a timer of its own: one
-    looks after all. `slow` are the seconds that a body may stand still."""
+    looks after all. Nor does anybody look at a clock: a call that the timer meets twice is a moment old. `slow` are the seconds that
+    a body may stand still."""
 
-    __slots__ = ("_looking", "_loop", "_reading", "_slow", "_young")
+    __slots__ = ("_looking", "_loop", "_met", "_reading", "_slow", "_young")
 
     def __init__(self, slow: float) -> None:
         self._slow = slow
-        self._young: dict[Watch, None] = {}  # neither watched yet nor long in reading, the oldest first
+        self._young: dict[Watch, None] = {}  # not met by the timer yet
+        self._met: dict[Watch, None] = {}  # met once, and neither watched nor long in reading yet
         self._reading: dict[Watch, None] = {}  # whose body takes longer than a moment
-        self._loop: asyncio.AbstractEventLoop | None = None  # whose timer runs for the young
-        self._looking = False  # a timer runs for those who read
+        self._loop: asyncio.AbstractEventLoop | None = None  # whose timer runs
+        self._looking = False  # another timer runs, for those who read
 
     def begin(self, receive: Receive) -> Watch:
         """A call begins, that of the current task."""
         loop = asyncio.get_running_loop()
-        watch = Watch(receive, asyncio.current_task(loop), time.monotonic())
+        watch = Watch(receive, asyncio.current_task(loop))
         self._young[watch] = None
         if self._loop is not loop:
             self._look_again(loop)
@@ -95,6 +97,8 @@ class Watches:
         """The call is over."""
         if watch in self._young:
             del self._young[watch]
+        elif watch in self._met:
+            del self._met[watch]
         else:
             self._reading.pop(watch, None)
             watch.stop()
@@ -104,30 +108,25 @@ class Watches:
         loop.call_later(MOMENT, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        before = time.monotonic() - MOMENT
-        while self._young:
-            watch = next(iter(self._young))
-            if watch.since > before:
-                return self._look_again(loop)
-            del self._young[watch]
+        for watch in self._met:
             if not watch.reading:
                 watch.begin()
                 continue
             self._reading[watch] = None
             if not self._looking:
-                self._look_later(loop)
-        self._loop = None
-        return None
-
-    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._looking = True
-        loop.call_later(self._slow / 2, self._look_for_late, loop)
+                self._look_for_late(loop)
+        self._met, self._young = self._young, {}
+        if self._met:
+            self._look_again(loop)
+        else:
+            self._loop = None
 
     def _look_for_late(self, loop: asyncio.AbstractEventLoop) -> None:
-        before = time.monotonic() - self._slow
-        for watch in [watch for watch in self._reading if watch.since <= before]:
-            del self._reading[watch]
-            watch.give_up()
-        self._looking = False
-        if self._reading:
-            self._look_later(loop)
+        for watch in list(self._reading):
+            watch.looks += 1
+            if watch.looks > LOOKS:
+                del self._reading[watch]
+                watch.give_up()
+        self._looking = bool(self._reading)
+        if self._looking:
+            loop.call_later(self._slow / LOOKS, self._look_for_late, loop)
