@@ -64,8 +64,8 @@ class Watch:
 
 class Watches:
     """The calls of a gateway. What is over in a moment needs no watcher, whose own start and end cost; nor a timer of its own: one
-    looks after all. Nor does anybody look at a clock: a call that the timer meets twice is a moment old. `slow` are the seconds that
-    a body may stand still."""
+    looks after all. Nor does anybody look at a clock: a call that the timer meets twice is a moment old. `slow` are the seconds
+    that a body may stand still."""
 
     __slots__ = ("_looking", "_loop", "_met", "_reading", "_slow", "_young")
 
