@@ -236,7 +236,7 @@ class OperationPlan(_Frozen):
     thinking_tags: tuple[str, str] | None = None
     replay: str = "safe"  # safe keyed unsafe
     idempotency_key: str | None = None
-    request_id: tuple[str, ...] = ("x-request-id", "request-id")
+    request_id: tuple[str, ...] = ("x-request-id", "request-id")  # lower-case names of headers
     rate_limits: dict[str, dict[str, str]] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)  # seconds and counts of the provider's `limits`
     hosts: tuple[str, ...] = ()  # patterns besides the base URL's own host

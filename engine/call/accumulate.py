@@ -64,12 +64,13 @@ class Accumulator:
         """One output of a map. `fields` belongs to the accumulator from now on."""
         if kind == "text" and len(fields) == 1 and choice.__class__ is int:  # by far the most frequent
             candidate = self.candidates.get(choice)
-            text = fields.get("text")
-            if candidate is not None and candidate.append is not None and text.__class__ is str:
-                if text:
-                    candidate.append(text)
-                    self.events.append(Event("text", fields, choice))
-                return
+            if candidate is not None and candidate.append is not None:
+                text = fields.get("text")
+                if text.__class__ is str:
+                    if text:
+                        candidate.append(text)
+                        self.events.append(Event("text", fields, choice))
+                    return
         elif kind == "start" and fields == self._started:  # many wires repeat it in every chunk
             return
         handler = _HANDLERS.get(kind)
@@ -269,11 +270,8 @@ class Accumulator:
         self.events.append(Event("logprobs", fields, number))
 
     def _on_usage(self, choice: Any, fields: dict[str, Any]) -> None:
-        told = {}
-        for name, value in fields.items():  # a comprehension would cost a call
-            if value is not None:
-                told[name] = value
-        if not counts.plain(told):
+        told, plain = counts.told(fields)
+        if not plain:
             for name, value in list(told.items()):
                 found = told[name] = counts.counter(name, value)
                 if found is None:
@@ -331,6 +329,8 @@ class Accumulator:
         if self._closed:
             return
         self._closed = True
+        if self.whole and self.plan.thinking_tags is None:
+            return
         if not self.whole:
             name_calls(self.candidates, self.warn)
         for number, candidate in self.candidates.items():
@@ -345,8 +345,8 @@ class Accumulator:
 
     def response(self, partial: bool = False) -> Response:
         """The Response of everything so far. A partial one holds no tool call whose arguments may be cut (T6)."""
-        name_calls(self.candidates, self.warn)
         counters, start, candidates = self._counters, self._start, self.candidates
+        name_calls(candidates, self.warn)
         if not _COUNTERS.issuperset(counters):
             counters = {k: v for k, v in counters.items() if k in _COUNTERS}
         usage = Usage(**counters)
@@ -358,14 +358,16 @@ class Accumulator:
             word(start.get("id")),
             word(start.get("model")) or self.model,
             self.provider,
-            created if created.__class__ is int and 0 <= created < _SECONDS else timestamp(created),
+            created if created is None or (created.__class__ is int and 0 <= created < _SECONDS) else timestamp(created),
             choices,
             self._outputs and (ranked if self.plan.name == "rerank" else join_audio)(self._outputs),
             usage,
             usage.cost,
             list(self.warnings),
             self.report,
-            completeness="partial" if partial else "complete",
+            None,
+            None,
+            "partial" if partial else "complete",
         )
 
 

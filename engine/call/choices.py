@@ -10,8 +10,8 @@ from engine.types import Choice, Part
 def choice_of(plan: OperationPlan, number: int, candidate: Candidate, partial: bool) -> Choice:
     """The Choice of a candidate. With `partial` a call whose arguments are not complete is left out (RELIABILITY T6)."""
     first = candidate.blocks[0] if len(candidate.blocks) == 1 else None
-    if first is not None and first.type == "text" and not first.sealed:  # nothing but text, the most of all
-        text = first.text
+    if first is not None and first.type == "text" and first.signature is None and first.redacted is None:  # the most of all
+        text = "".join(first.pieces)
         whole = Part("text", text, first.id)
         whole.citations = first.citations
         reason = finish_reason(plan, candidate)

@@ -32,12 +32,16 @@ def real(value: Any) -> float | None:
     return found if found - found == 0 else None
 
 
-def plain(told: Mapping[str, Any]) -> bool:
-    """Whether these are whole numbers within bounds and nothing else, as most providers report their counters."""
-    for value in told.values():  # a loop takes a third of what built-in functions over it do
-        if value.__class__ is not int or not 0 <= value <= MOST:
-            return False
-    return _MONEY not in told
+def told(fields: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """(the counters that are there, whether they are whole numbers within bounds and nothing else, as most report them)."""
+    found: dict[str, Any] = {}
+    plain = fields.get(_MONEY) is None
+    for name, value in fields.items():
+        if value is not None:
+            found[name] = value
+            if value.__class__ is not int or not 0 <= value <= MOST:
+                plain = False
+    return found, plain
 
 
 def counter(name: str, value: Any) -> int | float | Decimal | None:
@@ -73,11 +77,18 @@ def canonical(reported: Mapping[str, Any], totals: Mapping[str, tuple[str, ...]]
     """
     found = dict(reported)
     for name, parts in totals.items():
-        known = [reported[p] for p in parts if reported.get(p) is not None]
-        if known:
-            found[name] = sum(known[1:], known[0])
-    total, given, made = found.get("total_tokens"), found.get("input_tokens"), found.get("output_tokens")
-    if total is not None and given is not None and made is not None and total > given + made:
+        added = None
+        for part in parts:
+            value = reported.get(part)
+            if value is not None:
+                added = value if added is None else added + value
+        if added is not None:
+            found[name] = added
+    total = found.get("total_tokens")
+    if total is None:
+        return found
+    given, made = found.get("input_tokens"), found.get("output_tokens")
+    if given is not None and made is not None and total > given + made:
         missing = total - given - made
         reasoning = (found.get("reasoning_tokens") or 0) if len(totals.get("output_tokens", ())) < 2 else 0
         audio = (found.get("audio_input_tokens") or 0) if len(totals.get("input_tokens", ())) < 2 else 0

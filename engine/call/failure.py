@@ -175,9 +175,8 @@ def failure(
 def request_id(plan: OperationPlan, headers: Mapping[str, str], document: Any = None) -> str | None:
     """The provider's id of an exchange: the first of the declared headers (lower-case names), else the body's own."""
     for name in plan.request_id:
-        found = headers.get(name.lower())
-        if found:
-            return found
+        if headers.get(name):
+            return headers[name]
     own = document.get("request_id") if isinstance(document, dict) else None
     return own if isinstance(own, str) else None
 

@@ -15,6 +15,7 @@ from engine.call.flow import Call, exchanged
 from engine.call.read import finish, map_document, read_value
 from engine.call.request import build, with_query
 from engine.call.step import Answer, Flow, Wait
+from engine.call.waits import lower
 from engine.errors import DeadlineError, Error, ProtocolError
 from engine.plan import Call as CallPlan
 from engine.plan import Job, OperationPlan
@@ -176,7 +177,7 @@ def answer(operation: Operation, context: dict[str, Any], documents: list[Any], 
         if error is not None:
             raise operation.place(error)
     into.close()
-    return finish(into, headers, documents[-1] if len(documents) == 1 else documents, now)
+    return finish(into, lower(headers), documents[-1] if len(documents) == 1 else documents, now)
 
 
 def finished(call: JobCall, job: dict[str, Any]) -> Flow:

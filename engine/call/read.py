@@ -46,11 +46,13 @@ def read_whole(
             raise _protocol(plan, status, found, model, "the answer is empty")
         if reply == "json" and _is_stream(found, body):
             return _fold(plan, status, found, body, context, now, model, limits)
+    # Among the million numbers of vectors no long one is looked for, as in the events of a stream: it does no harm.
+    vectors = plan.name == "embeddings"
     try:
-        document = read_document(reply, status, found, body, limits, _reader(plan))
+        document = read_document(reply, status, found, body, limits, loads_event if vectors else loads)
     except errors.Error as error:
         raise describe(error, plan, status, found, model) from None
-    if plan.name == "embeddings":
+    if vectors:
         return _undisturbed(read_mapped, plan, plan.response, status, found, document, context, now, model)
     return read_mapped(plan, plan.response, status, found, document, context, now, model)
 
@@ -72,22 +74,21 @@ def read_mapped(
     plan: OperationPlan,
     mapping: Callable[..., None] | None,
     status: int,
-    headers: Mapping[str, Any],
+    headers: Mapping[str, str],
     document: Any,
     context: Mapping[str, Any] | None,
     now: float,
     model: str | None = None,
 ) -> Response:
-    """The Response of a document that is already parsed (a whole reply, a finished job)."""
-    found = lower(headers)
+    """The Response of a document that is already parsed (a whole reply, a finished job). Names of `headers` are lower-case."""
     into = Accumulator(plan, None, context, model, True)
-    error = map_document(into, mapping, document, found, status, now)
+    error = map_document(into, mapping, document, headers, status, now)
     if error is not None:
         raise error
-    if into.empty and plan.name in ("chat", "completion") and status != 204:
-        raise _protocol(plan, status, found, into.model, "the answer has none of the expected fields", document)
+    if not into.candidates and into.empty and plan.name in ("chat", "completion") and status != 204:
+        raise _protocol(plan, status, headers, into.model, "the answer has none of the expected fields", document)
     into.close()
-    response = finish(into, found, document, now)
+    response = finish(into, headers, document, now)
     if plan.name in ("clone_voice", "delete_voice"):
         named_as_asked(response.outputs, "voice", (context or {}).get("id") or (context or {}).get("name"))
     return response
@@ -182,12 +183,6 @@ def read_value(
     if call.value is not None and value is None and is_error(document):
         raise failure(plan, status, found, document, now=now)
     return value, document
-
-
-def _reader(plan: OperationPlan) -> Callable[[bytes], Any]:
-    """What reads the answers of an operation. Among the million numbers of vectors no long one is looked for, as in the events of a
-    stream: it does no harm."""
-    return loads_event if plan.name == "embeddings" else loads
 
 
 def read_document(

@@ -58,19 +58,18 @@ def retry_after(plan: OperationPlan, headers: Mapping[str, Any] | None, document
     return milliseconds
 
 
-def rate_limits(plan: OperationPlan, headers: Mapping[str, Any] | None, now: float) -> dict[str, dict[str, Any]] | None:
-    """{name: {limit, remaining, reset in seconds}} of the headers the spec names; None without any."""
+def rate_limits(plan: OperationPlan, headers: Mapping[str, str], now: float) -> dict[str, dict[str, Any]] | None:
+    """{name: {limit, remaining, reset in seconds}} of the headers (by lower-case name) the spec names; None without any."""
     if not plan.rate_limits or not headers:
         return None
-    found = lower(headers)
     every, of_plan = _told(plan)
-    if every.isdisjoint(found):
+    if every.isdisjoint(headers):
         return None
     out: dict[str, dict[str, Any]] = {}
     for limit, names, stated in of_plan:
         known: dict[str, Any] = {}
         for key, name in stated:
-            told = found.get(name)
+            told = headers.get(name)
             if told is not None:
                 value = counts.whole(told) if key != "reset" else reset(told, now, names.get("unit"))
                 if value is not None:

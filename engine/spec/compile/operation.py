@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from engine import plan, vocabulary
@@ -182,7 +182,7 @@ class _Operation:
             thinking_tags=self._thinking_tags(),
             replay=word(tree, "replay", ["safe", "keyed", "unsafe"], self._replay(), self.problems),
             idempotency_key=_text(tree, "idempotency_key"),
-            request_id=_texts(tree, "request_id") or ("x-request-id", "request-id"),
+            request_id=tuple(map(str.lower, _texts(tree, "request_id"))) or ("x-request-id", "request-id"),
             rate_limits=(tree.get("rate_limits") or _EMPTY).plain(),
             limits={k: float(n.value) for k, n in (self.root.get("limits") or _EMPTY).items() if n.value is not None},
             hosts=tuple(str(n.value) for n in (self.root.get("hosts") or Node([])).value),
@@ -246,7 +246,7 @@ class _Operation:
         """The map of an answer or of a stream, compiled when the first document comes."""
         made: plan.Map | None = None
 
-        def read(*given: Any) -> None:
+        def read(document: Any, emit: Callable[..., None], event: str | None = None, unknown: Any = None) -> None:
             nonlocal made
             if made is None:
                 problems = Problems()
@@ -255,7 +255,7 @@ class _Operation:
                 if problems.errors:
                     raise SpecError(problems.sorted(), provider=self.provider.id)
                 made = maps.unit.build()[name]
-            made(*given)
+            made(document, emit, event, unknown)
 
         return read
 
