@@ -120,7 +120,7 @@ class Code:
         return None
 
     def is_a(self, value: Value, kind: type) -> ast.expr:
-        return ast.Compare(call(self.unit.bind(type), value.expr), [ast.Is()], [self.unit.bind(kind)])
+        return ast.Compare(ast.Attribute(value.expr, "__class__", ast.Load()), [ast.Is()], [self.unit.bind(kind)])
 
     def fields(self, value: Value) -> ast.expr:
         """A mapping that certainly has `get`: the value, or an empty one where the value has no fields."""

@@ -183,12 +183,16 @@ def _function(code: Code, tree: dict[str, Any], value: Value, ends: bool) -> Val
     quick = _quick(code, name, arguments) if ends else None
     if quick is not None:
         return quick._replace(growth=value.growth)
+    subject = code.named(arguments[0]) if name in _ENDS else None
     code.raises = code.raises or not spec.total
     if spec.growth == UNBOUNDED:  # makes a text: what is written out must be known to be small before
         arguments = [code.weighed(argument, 1) for argument in arguments]
     growth = sum(argument.growth for argument in arguments) * spec.growth
     # stored at once: whether and when it raises must not depend on how the value is used
-    made = code.store(call(code.unit.bind(spec.run), *(argument.expr for argument in arguments)))
+    result: ast.expr = call(code.unit.bind(spec.run), *(argument.expr for argument in arguments))
+    if subject is not None and _is_text(arguments[1]):  # called only to refuse
+        result = ast.IfExp(code.is_a(subject, str), _ends(name, subject, arguments[1]), result)
+    made = code.store(result)
     return code.weighed(Value(load(made), spec.flag, value.growth if spec.flag else growth))
 
 
@@ -211,26 +215,35 @@ def _by_expression(code: Code, tree: dict[str, Any], value: Value) -> Value:
 
 def _quick(code: Code, name: str, arguments: list[Value]) -> Value | None:
     """Frequent functions in place, where a refused value and nothing come to the same."""
-    wanted = arguments[1].expr if len(arguments) == 2 else None
     if name == "length":
         subject = code.named(arguments[0])
         kind = call(code.unit.bind(type), subject.expr)
         measured = ast.Compare(kind, [ast.In()], [code.unit.bind(_MEASURED)])
         return Value(ast.IfExp(measured, call(code.unit.bind(len), subject.expr), ast.Constant(None)))
-    if name not in _QUICK or not isinstance(wanted, ast.Constant) or wanted.value.__class__ is not str:
+    if name not in _QUICK or not _is_text(arguments[1]):
         return None
     subject = code.named(arguments[0])
-    if name in ("starts_with", "ends_with"):
-        found: ast.expr = method(subject.expr, name.replace("_", ""), wanted)
+    if name in _ENDS:
+        found = _ends(name, subject, arguments[1])
         return Value(ast.IfExp(code.is_a(subject, str), found, ast.Constant(None)), flat=True)
     kind = call(code.unit.bind(type), subject.expr)
     searched = ast.Compare(kind, [ast.In()], [code.unit.bind(_SEARCHED)])
-    return Value(ast.IfExp(searched, ast.Compare(wanted, [ast.In()], [subject.expr]), ast.Constant(None)), flat=True)
+    return Value(ast.IfExp(searched, ast.Compare(arguments[1].expr, [ast.In()], [subject.expr]), ast.Constant(None)), flat=True)
+
+
+def _is_text(value: Value) -> bool:
+    return isinstance(value.expr, ast.Constant) and value.expr.value.__class__ is str
+
+
+def _ends(name: str, subject: Value, wanted: Value) -> ast.expr:
+    """`starts_with` or `ends_with` of what is text."""
+    return method(subject.expr, name.replace("_", ""), wanted.expr)
 
 
 #: steps of a chain that give nothing for nothing
 _KEEP_NOTHING = frozenset({"field", "index", "slice", "multi_select_list", "multi_select_dict"})
-_QUICK = frozenset({"starts_with", "ends_with", "contains"})
+_ENDS = frozenset({"starts_with", "ends_with"})
+_QUICK = _ENDS | {"contains"}
 _MEASURED = frozenset({str, list, dict})
 _SEARCHED = frozenset({str, list})
 _WRITERS: dict[str, Callable[[Code, dict[str, Any], Value, bool], Value]] = {
