@@ -166,7 +166,8 @@ def check_headers(headers: Mapping[str, Any]) -> dict[str, str]:
         if value is None:
             continue
         _check_name(name)
-        out[name] = clean(header_text(value).strip(), name)
+        text = (value if value.__class__ is str else header_text(value)).strip()
+        out[name] = text if text.isprintable() else clean(text, name)
     return out
 
 

@@ -65,7 +65,7 @@ def build(
     if payload == "none" and body is not None:
         payload = "json"
     data, media_type = encode(payload, body, context, main and "$finite" in context)
-    if media_type is not None and not (headers and any(name.lower() == "content-type" for name in headers)):
+    if media_type is not None and (not headers or "content-type" not in map(str.lower, headers)):
         headers["Content-Type"] = media_type
     elif payload == "multipart" and media_type is not None:
         set_header(headers, "Content-Type", media_type)  # only this one knows the boundary
@@ -80,7 +80,7 @@ def build(
     else:
         url = _address(base_url, path, patterns, allow_http or own, servers, plan.allowed)
     stream = bool(context.get("stream")) and main
-    request = HttpRequest(call.verb, url, headers, data, stream=stream, report=report, context=context)
+    request = HttpRequest(call.verb, url, headers, data, stream, report, context)
     if path[:1] not in ("/", "?", ""):
         request.public = must_be_public(url, base_url, patterns, servers, call.given)
     return request

@@ -77,9 +77,13 @@ def headers(n: list[int], value: Any) -> Any:
     """Header texts by name, or one header's text; a header that is nothing is left out."""
     if value is None:
         return None
-    if value.__class__ is dict:
-        return {k: header(k, v) for k, v in value.items() if v is not None}
-    return header("value", value)
+    if value.__class__ is not dict:
+        return header("value", value)
+    found: dict[str, str] = {}
+    for name, one in value.items():
+        if one is not None:
+            found[name] = one if one.__class__ is str and one.isprintable() else header(name, one)
+    return found
 
 
 def query(n: list[int], value: Any) -> dict[str, Any] | None:

@@ -43,7 +43,8 @@ class Parameters(PartTables):
         none = is_none(load("body"))
         with self.inside(self.branch(none, table.mark).body):
             self.put(assign("body", ast.Dict([], [])), table.mark)
-        self.put(assign("fates", self.helpers.call(fates, load("report"))), table.mark)
+        told = ast.IfExp(is_none(load("report")), ast.Dict([], []), ast.Attribute(load("report"), "parameters", ast.Load()))
+        self.put(assign("fates", told), table.mark)
         for key, child, path in rows:
             self._parameter(key, child, path, nested=len(path) > 1 or tops[path[0]] > 1)
         with self.inside(self.branch(ast.Compare(ast.Constant("extra"), [ast.In()], [load("c")]), table.mark).body):
@@ -149,7 +150,8 @@ class Parameters(PartTables):
             fate.values.append(ast.Constant(".".join(path)))
         made: ast.expr = fate
         if raw is not None:
-            made = self.helpers.call(fate_of, fate, load(raw), load(x))
+            same = ast.BoolOp(ast.And(), [ast.Compare(load(x), [ast.Is()], [load(raw)]), is_none(load(raw), negate=True)])
+            made = ast.IfExp(same, fate, self.helpers.call(fate_of, fate, load(raw), load(x)))
         self.put(ast.Assign([ast.Subscript(load("fates"), ast.Constant(key), ast.Store())], made), mark)
         with self.inside(self.branch(is_none(load(x), negate=True), mark).body if raw is not None else self.frame.block):
             if nested:
@@ -162,19 +164,13 @@ class Parameters(PartTables):
 # --- run time --------------------------------------------------------------------------------------------------------
 
 
-def fates(report: Any) -> dict[str, Any]:
-    """Where fates are written; without a report nowhere."""
-    found: dict[str, Any] = report.parameters if report is not None else {}
-    return found
-
-
 def fate_of(entry: dict[str, Any], given: Any, sent: Any) -> dict[str, Any]:
     """What became of a parameter that may have changed on its way: `given` by the caller, `sent` to the provider."""
     if given is None:
         return {**entry, "fate": "default", "sent": sent} if sent is not None else {"fate": "dropped", "reason": "nothing to send"}
     if sent is None:
         return {"fate": "dropped", "value": given, "reason": "the spec writes nothing for this value"}
-    if sent is given or (sent.__class__ is given.__class__ and equal(given, sent)):
+    if sent.__class__ is given.__class__ and equal(given, sent):
         return entry
     number = sent.__class__ in (int, float) and given.__class__ in (int, float)
     shorter = sent.__class__ is given.__class__ and sent.__class__ in (list, dict) and len(sent) < len(given)
