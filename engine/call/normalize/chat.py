@@ -159,9 +159,10 @@ def _whole_views(
         if system is None:
             system = [m for m in messages if m.get("role") == "system"]
         if system:
-            parts = system[0]["parts"]
+            text, parts = system[0]["text"], system[0]["parts"]
             if len(system) > 1:
+                text = "\n\n".join([m["text"] for m in system if m["text"]])
                 parts = [p for m in system for p in m["parts"]]
-            out["system"] = "\n\n".join([m["text"] for m in system if m["text"]]) or None
+            out["system"] = text or None
             out["system_parts"] = parts
             out["system_plain"] = len(parts) == 1 and parts[0].keys() == _PLAIN

@@ -13,6 +13,7 @@ from engine.errors import ConfigError, LimitError
 
 MESSAGES = 10_000  # RELIABILITY G6
 _BARE = frozenset(("system", "user", "assistant"))
+_TEXT = {"type", "text"}
 ROLES = {
     "system": "system",
     "developer": "system",
@@ -48,11 +49,13 @@ def read_messages(given: Any, notes: Notes, wide: bool) -> tuple[list[dict[str, 
     rest = False
     bare = _BARE
     for message in given:
-        if message.__class__ is dict and len(message) == 2:
-            try:
-                text, role = message["content"], message["role"]
-            except KeyError:
-                text = role = None
+        if message.__class__ is dict and len(message) == 2 and "role" in message:
+            role = message["role"]
+            text = message["content"] if "content" in message else message.get("parts")
+            if text.__class__ is list and len(text) == 1:
+                part = text[0]
+                if part.__class__ is dict and part.keys() == _TEXT and part["type"] == "text":
+                    text = part["text"]
             if text.__class__ is str and text and role in bare:
                 if wide:
                     parts = [{"type": "text", "text": text}]
