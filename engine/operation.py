@@ -46,7 +46,7 @@ class Names:
 
     def __init__(self, make: Callable[..., str], made: Mapping[str, str] | None = None) -> None:
         self._make = make
-        self.made = dict(made or {})
+        self.made = dict(made) if made else {}
 
     def __call__(self, name: str | None = None) -> str:
         if name is None:
@@ -130,7 +130,6 @@ class Operation:
     def context(self, fields: Mapping[str, Any], report: Report, unsupported: str | None = None) -> dict[str, Any]:
         """The names templates see: the canonical request, provider variables, `model_info` and the engine's own."""
         plan = self.plan
-        now = self.clock()
         around = "chat_body" in plan.reads
         if around:
             context = self._around(fields, report, unsupported)
@@ -138,18 +137,19 @@ class Operation:
             if "extra" in fields and plan.native:
                 fields = lifted(plan, fields)
             try:
-                context = self._normal(fields, now)
+                context = self._normal(fields)
             except errors.ConfigError as error:
                 known = foreign(self.name, fields, error, plan, self._declared, report, unsupported or self.unsupported)
                 if known is None:
                     raise
-                context = self._normal(known, now)
+                context = self._normal(known)
         if "$warnings" in context:
             report.warnings += context.pop("$warnings")
         context.update(self._constant)
-        context.setdefault("model", self.model)
+        if "model" not in context:
+            context["model"] = self.model
         context["$report"] = report
-        context["$now"] = now
+        context["$now"] = self.clock()
         context["$uuid"] = Names(self.uuid)
         policy = unsupported or self.unsupported
         context["$unsupported"] = policy
@@ -162,7 +162,7 @@ class Operation:
         check_parts(plan, context, report)
         return context
 
-    def _normal(self, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+    def _normal(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The canonical request."""
         plan = self.plan
         return normalize(
@@ -170,8 +170,6 @@ class Operation:
             fields,
             reads=plan.reads,
             part_reads=plan.part_reads,
-            now=now,
-            uuid=self.uuid,
             proofs=self._proofs,
             dialects=plan.dialects,
             native=plan.native,
@@ -228,10 +226,11 @@ class Operation:
 
     def build(self, context: dict[str, Any], report: Report, unsupported: str | None = None) -> HttpRequest:
         """The request for a context whose `before` values are known."""
-        stream = bool(context.get("stream")) and self.plan.stream is not None
-        call = self.plan.stream.call if stream and self.plan.stream and self.plan.stream.call else self.plan.call
-        request = written(call, context, self.base_url, self.plan, main=True, unsupported=unsupported or self.unsupported)
-        if self.plan.realtime is not None:
+        plan = self.plan
+        streamed = plan.stream.call if context.get("stream") and plan.stream is not None else None
+        base_url = self._base_url or self.base_url
+        request = written(streamed or plan.call, context, base_url, plan, main=True, unsupported=unsupported or self.unsupported)
+        if plan.realtime is not None:
             request.url = "ws" + request.url.removeprefix("http").removeprefix("ws")  # http: becomes ws:, https: wss:
         return request
 
