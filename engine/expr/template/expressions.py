@@ -103,7 +103,10 @@ class Expressions(Invocations):
             self.paths.add(path)
         key = ast.Constant(field)
         if base.view:
-            return Value(method(load(base.view), "get", key), shape, path=path)
+            found_there: ast.expr = method(load(base.view), "get", key)
+            if isinstance(base.code, ast.Name) and base.code.id != base.view:  # a field of the request: mostly nobody gave it
+                found_there = ast.IfExp(is_none(load(base.code.id)), ast.Constant(None), found_there)
+            return Value(found_there, shape, path=path)
         first, again = self.twice(base.code)
         return Value(ast.IfExp(self.helpers.is_mapping(first), method(again, "get", key), ast.Constant(None)), shape, path=path)
 

@@ -79,9 +79,8 @@ class Frame:
         for name, local in self.views.items():
             raw = self.names[name]
             given = self.helpers.call(values.view, load(raw), ast.Constant(name))
-            absent = ast.IfExp(is_none(load(raw)), self.helpers.name(values.EMPTY), given)
-            safe = ast.IfExp(self.helpers.is_mapping(load(raw)), load(raw), absent)
-            out.append(assign(local, safe))
+            present = ast.IfExp(self.helpers.is_mapping(load(raw)), load(raw), given)
+            out.append(assign(local, ast.IfExp(is_none(load(raw)), self.helpers.name(values.EMPTY), present)))
         return out
 
 

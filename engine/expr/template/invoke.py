@@ -19,6 +19,8 @@ from engine.vocabulary import ANY, Shape
 _KEEP = frozenset(["json", "b64", "lower", "upper", "trim", "replace", "int", "round", "quote", "ident", "fromjson"])
 #: filters that do not look into the items of a list
 _BLIND = frozenset(["map", "where", "first", "last", "default", "length", "nullable"])
+#: filters that give nothing for nothing, and mostly get nothing: then they are not called
+_OFTEN_IDLE = frozenset(["map", "where"])
 _NAMED_VALUES: dict[str, tuple[Any, ...]] = {
     "refs": ("inline",),
     "const": ("enum",),
@@ -65,8 +67,10 @@ class Invocations(Names):
             is_text = ast.Compare(ast.Attribute(first, "__class__", ast.Load()), [ast.Is()], [self.helpers.name(str)])
             other = self.helpers.call(signature.function, self.frame.n(), again)
             return Value(ast.IfExp(is_text, method(again, "strip"), other), self._filtered(name, base, args), certain=base.certain)
-        made = self.helpers.call(signature.function, self.frame.n(), base.code, *(a.code for a in args))
-        made.keywords = [ast.keyword(key, value.code) for key, value in named.items()]
+        first, again = self.twice(base.code) if name in _OFTEN_IDLE else (base.code, base.code)
+        called = self.helpers.call(signature.function, self.frame.n(), again, *(a.code for a in args))
+        called.keywords = [ast.keyword(key, value.code) for key, value in named.items()]
+        made = ast.IfExp(is_none(first), ast.Constant(None), called) if name in _OFTEN_IDLE else called
         return Value(made, self._filtered(name, base, args), certain=name == "length" or (name in _KEEP and base.certain))
 
     def _filtered(self, name: str, base: Value, args: list[Value]) -> Shape:

@@ -231,8 +231,8 @@ class Structure(Statements):
         local = self.unit.fresh("j")
         self.put(assign(local, ast.Constant(None)), node.mark)
         self.emit(self._payload(node, ("$join",)), scope, Sink(local))
-        text = self.helpers.call(values.joined, self.frame.n(), load(local), ast.Constant(separator.value))
-        return self.store(Value(text), sink, node.mark)
+        joined = self.helpers.call(values.joined, self.frame.n(), load(local), ast.Constant(separator.value))
+        return self.store(Value(ast.IfExp(is_none(load(local)), ast.Constant(None), joined)), sink, node.mark)
 
     def _for_value(self, node: Node, scope: Scope, sink: Sink) -> bool:
         name = self.unit.fresh("l")
