@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import KeysView, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -26,14 +26,14 @@ _READ_AS: dict[str, tuple[str, ...]] = {
 _EMPTY: tuple[Any, ...] = (None, [], {}, "")
 
 
-#: parameters outside the table, in order, and the other fields that no template reads
-Untaken = tuple[KeysView[str], tuple[str, ...]]
+#: parameters outside the table, in order and as a set, and the other fields that no template reads
+Untaken = tuple[tuple[str, ...], frozenset[str], tuple[str, ...]]
 
 
 def drop_unsupported(plan: OperationPlan, context: dict[str, Any], report: Report, policy: str, fields: Untaken) -> None:
     """Remove `fields`, which no parameter and no template takes; `policy` is warn, error or ignore (SPEC_LANGUAGE 5.2)."""
-    unlisted, unread = fields
-    for name in unlisted if not unlisted.isdisjoint(context) else ():
+    unlisted, names, unread = fields
+    for name in () if names.isdisjoint(context) else unlisted:
         if context.get(name) is None:
             continue
         if name in plan.reads or (name == "reasoning_effort" and "reasoning" in plan.reads):  # one value under two names
@@ -62,8 +62,8 @@ def _said_otherwise(name: str, views: Mapping[str, tuple[str, ...]], taken: froz
 @lru_cache(maxsize=256)
 def untaken(listed: frozenset[str], reads: frozenset[str], params: tuple[str, ...]) -> Untaken:
     """What a plan takes nowhere: of its `listed` parameters and the fields its templates read."""
-    unlisted = dict.fromkeys(p for p in params if p not in listed)
-    return unlisted.keys(), tuple(n for n, readers in _READ_AS.items() if (listed | reads).isdisjoint(readers))
+    unlisted = tuple(dict.fromkeys(p for p in params if p not in listed))
+    return unlisted, frozenset(unlisted), tuple(n for n, readers in _READ_AS.items() if (listed | reads).isdisjoint(readers))
 
 
 def _drop(plan: OperationPlan, context: dict[str, Any], report: Report, policy: str, name: str) -> None:

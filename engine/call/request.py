@@ -14,7 +14,6 @@ from engine.types import HttpRequest, Report
 
 _FIELDS = ("json", "form", "multipart")  # payloads that are mappings: parameters and `extra_body` go into them
 _BODILESS = ("GET", "DELETE", "HEAD")
-_EXTRA = ("extra_body", "extra_query", "extra_headers")
 
 
 def build(
@@ -58,7 +57,7 @@ def build(
     given = call.headers(context) if call.headers is not None else None
     headers = check_headers(given) if given else {}
     if main:
-        if not context.keys().isdisjoint(_EXTRA):
+        if "extra_body" in context or "extra_headers" in context or "extra_query" in context:
             payload, body, query = _with_extra(call, context, report, headers, payload, body, query)
         if plan.wrap is not None and body is not None:
             body = plan.wrap({**context, "body": body})

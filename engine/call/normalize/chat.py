@@ -20,7 +20,6 @@ _SETTINGS = frozenset([
     "max_completion_tokens", "stop", "functions", "function_call", "tools", "server_tools", "tool_choice",
     "response_format", "stream_options", "reasoning", "reasoning_effort", "thinking", "thinking_budget",
 ])  # fmt: skip
-_PLAIN = {"type", "text"}
 _SYSTEM = frozenset(("system", "system_parts", "system_plain"))
 _SCALARS = frozenset((str, int, bool))
 _FEW = 8  # messages: a shorter body is sooner searched for the null that a NaN becomes than its fields are looked at
@@ -165,4 +164,4 @@ def _whole_views(
                 parts = [p for m in system for p in m["parts"]]
             out["system"] = text or None
             out["system_parts"] = parts
-            out["system_plain"] = len(parts) == 1 and parts[0].keys() == _PLAIN
+            out["system_plain"] = len(parts) == 1 and len(parts[0]) == 2 and "text" in parts[0]

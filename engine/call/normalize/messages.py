@@ -13,7 +13,6 @@ from engine.errors import ConfigError, LimitError
 
 MESSAGES = 10_000  # RELIABILITY G6
 _BARE = frozenset(("system", "user", "assistant"))
-_TEXT = {"type", "text"}
 ROLES = {
     "system": "system",
     "developer": "system",
@@ -54,7 +53,7 @@ def read_messages(given: Any, notes: Notes, wide: bool) -> tuple[list[dict[str, 
             text = message["content"] if "content" in message else message.get("parts")
             if text.__class__ is list and len(text) == 1:
                 part = text[0]
-                if part.__class__ is dict and part.keys() == _TEXT and part["type"] == "text":
+                if part.__class__ is dict and len(part) == 2 and "text" in part and part.get("type") == "text":
                     text = part["text"]
             if text.__class__ is str and text and role in bare:
                 if wide:
