@@ -31,6 +31,11 @@ class Accumulator:
     before has been delivered. `finished` tells whether every candidate that was seen has a finish reason.
     """
 
+    __slots__ = (
+        "_closed", "_counters", "_doubtful", "_outputs", "_start", "_started", "_usage", "_vectors", "candidates", "error",
+        "events", "model", "plan", "provider", "report", "warnings", "whole",
+    )  # fmt: skip
+
     def __init__(
         self,
         plan: OperationPlan,

@@ -201,7 +201,7 @@ def read_document(
     if len(body) > limits.body and reply not in ("binary", "http"):
         raise errors.for_kind("limit")(f"the answer is larger than {limits.body} bytes")
     if reply == "json":
-        return _json(body, reader) if body[:1] == b"{" or body.strip() else None
+        return _json(body, reader)
     if reply == "jsonl":
         return [_json(line) for line in body.split(b"\n") if line.strip()]
     content_type = headers.get("content-type", "").lower()
@@ -209,7 +209,7 @@ def read_document(
     if reply == "text":
         envelope["body"] = body.decode("utf-8", "replace")
     elif reply == "http" and "json" in content_type:
-        envelope["body"] = _json(body) if body.strip() else None
+        envelope["body"] = _json(body)
     elif reply == "http" and (content_type.startswith("text/") or "xml" in content_type):
         envelope["body"] = body.decode("utf-8", "replace")
     elif reply == "binary" and "json" in content_type and body[:1] == b"{":
@@ -257,10 +257,13 @@ def _protocol(
 
 
 def _json(body: bytes, reader: Callable[[bytes], Any] = loads) -> Any:
-    """A JSON document that is a mapping or a list."""
-    if body[:1] != b"{" and body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
-        page = body.decode("utf-8", "replace")
-        raise errors.for_kind("protocol")(f"the answer is a page, not JSON: {page_text(page)[:_PREVIEW]}", raw=page)
+    """A JSON document that is a mapping or a list; None where there is nothing but white space."""
+    if body[:1] != b"{":
+        if not body.strip():
+            return None
+        if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+            page = body.decode("utf-8", "replace")
+            raise errors.for_kind("protocol")(f"the answer is a page, not JSON: {page_text(page)[:_PREVIEW]}", raw=page)
     try:
         document = reader(body)
     except JsonLimitError as error:

@@ -127,9 +127,11 @@ class _Map:
                 base = self.leaf(keys["from"], value)
                 items = code.store(base.expr, "b")
                 stack.enter_context(code.when(is_none(load(items), negate=True)))
-                single: list[ast.stmt] = [assign(items, ast.Tuple([load(items)], ast.Load()))]
-                code.add(ast.If(ast.UnaryOp(ast.Not(), code.is_a(Value(load(items)), list)), single, []))
-                code.count(items)
+                several, single = code.branches(code.is_a(Value(load(items)), list))
+                with code.inside(several):
+                    code.count(items)
+                with code.inside(single):
+                    code.add(assign(items, ast.Tuple([load(items)], ast.Load())))
                 item = stack.enter_context(code.loop(load(items)))
                 code.add(ast.If(is_none(load(item)), [ast.Continue()], []))
                 value = Value(load(item), False, base.growth)
