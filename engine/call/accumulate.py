@@ -286,7 +286,7 @@ class Accumulator:
                         del told[name]
         if not told:
             return
-        self._usage.update(told)
+        self._usage = {**self._usage, **told} if self._usage else told
         known = counts.canonical(self._usage, self.plan.usage_totals)
         self._counters = {k: v for k, v in known.items() if v is not None} if self._doubtful else known
         if not self.whole:

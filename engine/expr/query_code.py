@@ -44,6 +44,7 @@ class Code:
         self.mark = mark
         self.blocks: list[list[ast.stmt]] = [[]]
         self.known: list[dict[tuple[str, Any, Any], Any]] = [{}]
+        self.inner: set[str] = set()  # locals that were read from a mapping
         self.counts = False  # the function needs a counter of steps
         self.raises = False  # something written since this was reset may raise QueryError
 
@@ -139,7 +140,12 @@ class Code:
         key = ("field", fields.id, name)
         found = self.look_up(key)
         if found is None:
-            found = self.known[-1][key] = self.store(method(fields, "get", ast.Constant(name)))
+            asked: ast.expr = method(fields, "get", ast.Constant(name))
+            if isinstance(value.expr, ast.Name) and value.expr.id in self.inner:  # an object inside another is often absent
+                there = ast.Compare(fields, [ast.IsNot()], [self.unit.bind(_NOTHING)])
+                asked = ast.IfExp(there, asked, ast.Constant(None))
+            found = self.known[-1][key] = self.store(asked)
+            self.inner.add(found)
         return Value(load(found), False, value.growth)
 
     def item(self, value: Value, index: int) -> Value:
