@@ -32,7 +32,7 @@ def chat(
 ) -> dict[str, Any]:
     """The canonical request. `fields` has known names only and no None."""
     notes = Notes()
-    out = dict(fields)
+    out = {**fields}
     given = out.get("messages")
     if given.__class__ is not list or "system" in out or "system_parts" in out:
         given = _messages(out)

@@ -48,14 +48,14 @@ def read_messages(given: Any, notes: Notes, wide: bool) -> tuple[list[dict[str, 
     rest = False
     bare = _BARE
     for message in given:
-        if message.__class__ is dict and len(message) == 2 and "role" in message:
-            role = message["role"]
-            text = message["content"] if "content" in message else message.get("parts")
-            if text.__class__ is list and len(text) == 1:
-                part = text[0]
-                if part.__class__ is dict and len(part) == 2 and "text" in part and part.get("type") == "text":
-                    text = part["text"]
-            if text.__class__ is str and text and role in bare:
+        if message.__class__ is dict and len(message) == 2:
+            try:
+                text, role = message["content"], message["role"]
+            except KeyError:
+                text, role = message.get("parts"), message.get("role")
+            if text.__class__ is not str:
+                text = _only_text(text)
+            if text and role in bare:
                 if wide:
                     parts = [{"type": "text", "text": text}]
                     add({"role": role, "parts": parts, "text": text, "plain": True, "content": parts, "text_only": True})
@@ -69,6 +69,15 @@ def read_messages(given: Any, notes: Notes, wide: bool) -> tuple[list[dict[str, 
             at = next(i for i, m in enumerate(given) if m is message)
             raise type(error)(f"messages[{at}]: {error.message}", param="messages") from None
     return out, rest
+
+
+def _only_text(content: Any) -> str | None:
+    """The text of a content that is one part of nothing but text."""
+    part = content[0] if content.__class__ is list and len(content) == 1 else None
+    if part.__class__ is dict and len(part) == 2 and part.get("type") == "text":
+        text = part.get("text")
+        return text if text.__class__ is str else None
+    return None
 
 
 def _read(message: Any, out: list[dict[str, Any]], notes: Notes) -> None:
