@@ -145,16 +145,16 @@ class Operation:
                 context = self._normal(known)
         if "$warnings" in context:
             report.warnings += context.pop("$warnings")
+        policy = unsupported or self.unsupported
+        if not around:
+            drop_unsupported(plan, context, report, policy, self._untaken)
         context.update(self._constant)
         if "model" not in context:
             context["model"] = self.model
         context["$report"] = report
         context["$now"] = self.clock()
         context["$uuid"] = Names(self.uuid)
-        policy = unsupported or self.unsupported
         context["$unsupported"] = policy
-        if not around:
-            drop_unsupported(plan, context, report, policy, self._untaken)
         if plan.realtime is not None:
             from engine.call.socket import sounding
 
