@@ -16,27 +16,29 @@ from engine.types import Part, Report, Usage
 PROSE = ("text", "thinking", "refusal")
 MEDIA = frozenset(("image", "audio", "video", "document"))
 _FALLBACK = ("refusal", "json")  # written as text where they have no place
-_FIELDS = tuple(name for name in Part.__slots__ if name not in ("citations", "native", "dialect"))
+_FIELDS = tuple(name for name in Part.__slots__ if name not in ("citations", "native", "dialect", "extra"))
 _fields = attrgetter(*_FIELDS)
 
 
 def part_view(part: Part, item_id: str, number: int) -> dict[str, Any]:
-    """A part with the fields its templates may read. `item_id` names its block, `number` counts the parts."""
-    view: dict[str, Any] = {}
-    for name, value in zip(_FIELDS, _fields(part), strict=True):
-        if value is not None:
-            view[name] = value
+    """A part with the fields its templates may read, None where it has none. `item_id` names its block, `number` counts the
+    parts."""
+    view: dict[str, Any] = dict(zip(_FIELDS, _fields(part)))
     view["item_id"], view["index"], view["number"] = item_id, number, number
+    if part.extra is not None:
+        view["extra"] = part.extra
     if part.citations:
         view["citations"] = [c.to_dict() for c in part.citations]
-    if part.type == "tool_call":
+    kind = part.type
+    if kind == "tool_call":
         complete_call(view)
-    elif part.type in MEDIA:
+    elif kind in MEDIA:
         complete_media(view)
-    elif part.type == "native":
+    elif kind == "native":
         view["dialect"], view["native"] = part.dialect, part.native
-    if part.native is not None and part.type != "native":  # of a tool that the provider ran: it returns as it came
-        view.update(type="native", dialect=part.dialect, native=part.native, tool=part.type.removeprefix("tool_"))
+        return view
+    if part.native is not None:  # of a tool that the provider ran: it returns as it came
+        view.update(type="native", dialect=part.dialect, native=part.native, tool=kind.removeprefix("tool_"))
     return view
 
 
@@ -62,15 +64,19 @@ def complete_media(view: dict[str, Any]) -> None:
 class Places:
     """What a reply or a stream of a dialect has a place for, and what becomes of the rest."""
 
-    __slots__ = ("dialects", "label", "reads", "report", "writes")
+    __slots__ = ("_served", "reads", "report", "writes")
 
     def __init__(self, served: Served, streamed: bool, report: Report) -> None:
         holder = served.stream if streamed and served.stream is not None else served
+        self._served = served
         self.reads = holder.reads
         self.writes = holder.writes
-        self.dialects = served.plan.dialects
-        self.label = f"{served.dialect}: {served.operation}"
         self.report = report
+
+    @property
+    def label(self) -> str:
+        """Who speaks, for sentences about what was lost."""
+        return f"{self._served.dialect}: {self._served.operation}"
 
     def fit(self, view: dict[str, Any]) -> dict[str, Any] | None:
         """The part as it can be written: itself, a refusal or JSON as text, or None with a warning.
@@ -79,7 +85,7 @@ class Places:
         """
         type = view["type"]
         if type == "native":
-            if view.get("dialect") in self.dialects and "native" in self.writes:
+            if view.get("dialect") in self._served.plan.dialects and "native" in self.writes:
                 return view
             tool, name = view.get("tool"), view.get("name") or "a tool"
             told = f"a {tool} of {name}, which the provider ran," if tool else "an item"
@@ -122,60 +128,71 @@ def choice_view(
     logprobs: Sequence[Any] | None = None,
 ) -> dict[str, Any]:
     """A choice: its parts in order, and the views that short wires write. `finish` is native."""
-    told: dict[str, list[str]] = {}
-    calls = []
-    for part in parts:
-        kind = part["type"]
-        if kind == "tool_call":
-            if not part.get("server"):
-                calls.append(part)
-        elif kind in PROSE and part.get("text"):
-            told.setdefault(kind, []).append(part["text"])
-    known = [item for item in logprobs if isinstance(item, dict) and "token" in item] if logprobs else None
-    return {
+    view: dict[str, Any] = {
         "index": index,
         "parts": parts,
         "finish": finish,
         "citations": citations or None,
-        **{kind: "".join(told[kind]) if kind in told else None for kind in PROSE},
-        "tool_calls": calls or None,
-        "logprobs": known or None,
+        "text": None,
+        "thinking": None,
+        "refusal": None,
+        "tool_calls": None,
+        "logprobs": None,
     }
+    several: dict[str, list[str]] = {}
+    for part in parts:
+        kind = part["type"]
+        if kind in PROSE:
+            words = part.get("text")
+            if words:
+                if view[kind] is None:
+                    view[kind] = words
+                else:
+                    several.setdefault(kind, [view[kind]]).append(words)
+        elif kind == "tool_call" and not part.get("server"):
+            if view["tool_calls"] is None:
+                view["tool_calls"] = []
+            view["tool_calls"].append(part)
+    for kind, pieces in several.items():
+        view[kind] = "".join(pieces)
+    if logprobs:
+        view["logprobs"] = [item for item in logprobs if isinstance(item, dict) and "token" in item] or None
+    return view
 
 
 def native_usage(served: Served, usage: Usage | Mapping[str, Any]) -> dict[str, Any]:
     """The native usage object: canonical counters at their paths, what a total includes subtracted again."""
-    told: dict[str, Any] = {}
+    names, counters, places = _counting(served)
+    told: dict[str, Any]
     if isinstance(usage, Usage):
-        names, counters = _counting(served)
-        for name, value in zip(names, counters(usage), strict=True):
-            if value is not None:
-                told[name] = value
+        told = dict(zip(names, counters(usage)))
     else:
-        told.update({name: value for name, value in usage.items() if value is not None})
-    given = told["input_tokens"] = told.get("input_tokens") or 0
-    made = told["output_tokens"] = told.get("output_tokens") or 0
+        told = {**dict.fromkeys(names), **usage}
+    given = told["input_tokens"] = told["input_tokens"] or 0
+    made = told["output_tokens"] = told["output_tokens"] or 0
     told["total_tokens"] = given + made
     if served.plan.usage_totals:
         _take_apart(told, served.plan.usage_totals)
     out: dict[str, Any] = {}
-    for counter, path in served.usage:
-        if counter in told:
+    for counter, above, key in places:
+        value = told[counter]
+        if value is not None:
             place = out
-            for step in path[:-1] if len(path) > 1 else ():
+            for step in above:
                 place = place.setdefault(step, {})
-            value = told[counter]
-            place[path[-1]] = str(value) if value.__class__ is Decimal else value
+            place[key] = str(value) if value.__class__ is Decimal else value
     return out
 
 
 @lru_cache(maxsize=64)
-def _counting(served: Served) -> tuple[tuple[str, ...], Callable[[Usage], tuple[Any, ...]]]:
-    """The counters that a native usage object is made of, and what reads them."""
+def _counting(
+    served: Served,
+) -> tuple[tuple[str, ...], Callable[[Usage], tuple[Any, ...]], tuple[tuple[str, tuple[str, ...], str], ...]]:
+    """The counters that a native usage object is made of, what reads them, and where each stands: below which keys, as which."""
     wanted = {"input_tokens", "output_tokens", *(counter for counter, _ in served.usage)}
     wanted.update(*served.plan.usage_totals.values())
     names = tuple(name for name in Usage.__slots__ if name in wanted)
-    return names, attrgetter(*names)
+    return names, attrgetter(*names), tuple((counter, path[:-1], path[-1]) for counter, path in served.usage)
 
 
 def _take_apart(told: dict[str, Any], totals: Mapping[str, tuple[str, ...]]) -> None:
@@ -183,9 +200,10 @@ def _take_apart(told: dict[str, Any], totals: Mapping[str, tuple[str, ...]]) -> 
     apart = {}
     for total, counters in totals.items():
         if total in counters:
-            own = told.get(total, 0)
+            own = told[total] or 0
             for name in counters:
-                if name != total and name in told:
-                    own -= int(told[name])
+                part = told[name]
+                if part is not None and name != total:
+                    own -= int(part)
             apart[total] = max(0, own)
     told.update(apart)

@@ -36,7 +36,9 @@ def write_reply(
     if served.operation != "chat":
         return served.reply({**context, **_listed(response, context["request"]), "usage": native_usage(served, response.usage)})
     places = Places(served, False, report)
-    choices = [_choice(served, places, c, context["id"]) for c in response.choices or [Choice()]]
+    choices = []
+    for choice in response.choices or (Choice(),):
+        choices.append(_choice(served, places, choice, context["id"]))
     context.update(choices[0], choices=choices, usage=native_usage(served, response.usage))
     if len(choices) > 1 and "choices" not in served.reads:
         places.warn(f"{places.label} has a place for one choice; {len(choices) - 1} were dropped")
@@ -59,19 +61,27 @@ def _listed(response: Response, request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _choice(served: Served, places: Places, choice: Choice, id: str) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
-    items = [p.native for p in choice.parts if p.type == "native"]
-    whole = {item["id"] for item in items if isinstance(item, dict) and isinstance(item.get("id"), str)} if items else ()
-    named = "item_id" in served.reads
+    whole: set[str] | None = None  # ids of native items, which say all of the media they came with
+    named, writes = "item_id" in served.reads, places.writes
     for part in choice.parts:
-        if part.type in MEDIA and part.id in whole and "native" in served.writes:
-            continue  # the native item it came with says it all
+        if part.type in MEDIA and "native" in writes:
+            if whole is None:
+                whole = _native_ids(choice)
+            if part.id in whole:
+                continue
         number = len(parts)
-        fitting = places.fit(part_view(part, item_id(id, number, part.type, part.id) if named else "", number))
+        view = part_view(part, item_id(id, number, part.type, part.id) if named else "", number)
+        fitting = view if view["type"] == "text" and "text" in writes else places.fit(view)
         if fitting is not None:
             parts.append(fitting)
     finish = native_finish(served, places, choice.finish_reason)
     citations = [c.to_dict() for c in choice.citations] if choice.citations else None
     return choice_view(choice.index, parts, citations, finish, choice.logprobs)
+
+
+def _native_ids(choice: Choice) -> set[str]:
+    items = [part.native for part in choice.parts if part.type == "native"]
+    return {item["id"] for item in items if isinstance(item, dict) and isinstance(item.get("id"), str)}
 
 
 def native_finish(served: Served, places: Places, reason: str | None) -> str | None:
@@ -101,7 +111,7 @@ def base_context(
         "id": id,
         "model": model or (request or {}).get("model"),
         "created": created if created is not None else int(now),
-        "request": dict(request) if request is not None else {},
+        "request": request if request.__class__ is dict else dict(request or {}),
         "$report": report,
         "$dialects": served.plan.dialects,
         "$now": now,
