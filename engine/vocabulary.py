@@ -81,14 +81,24 @@ CLIENT_EVENTS = "open history audio commit text tool_result respond interrupt po
 
 
 class Shape:
-    """What is known about a value: its fields (None: anything), the shape of its items, its closed word list."""
+    """What is known about a value: its fields (None: anything), the shape of its items, its closed word list.
 
-    __slots__ = ("fields", "item", "values")
+    `whole` is a mapping of ours: it has every field, if only as None, and nothing else.
+    """
 
-    def __init__(self, fields: dict[str, Shape] | None = None, item: Shape | None = None, values: tuple[Any, ...] | None = None):
+    __slots__ = ("fields", "item", "values", "whole")
+
+    def __init__(
+        self,
+        fields: dict[str, Shape] | None = None,
+        item: Shape | None = None,
+        values: tuple[Any, ...] | None = None,
+        whole: bool = False,
+    ) -> None:
         self.fields = fields
         self.item = item
         self.values = values
+        self.whole = whole
 
 
 ANY = Shape()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from engine.expr.function import is_none, load, method
 from engine.expr.template import values
 from engine.expr.template.filters import TESTS
-from engine.expr.template.frame import UNKNOWN, Value, nothing
+from engine.expr.template.frame import UNKNOWN, Value, entry, nothing
 from engine.expr.template.invoke import Invocations
 from engine.expr.template.names import Scope, display
 from engine.expr.template.parse import ExpressionError, Tree, parse_expression
@@ -75,7 +75,7 @@ class Expressions(Invocations):
                 self.problem("unknown-name", f"`{name}` is not a name here", name, nearest(name, known))
             return nothing()
         self.reads.add(name)
-        local, view = self.frame.read(name, shape.fields is not None)
+        local, view = self.frame.read(name, shape.fields is not None, name in self.certain)
         return Value(load(local), shape, view=view, path=name)
 
     def _get(self, tree: Tree, scope: Scope) -> Value:
@@ -103,8 +103,9 @@ class Expressions(Invocations):
             self.paths.add(path)
         key = ast.Constant(field)
         if base.view:
-            found_there: ast.expr = method(load(base.view), "get", key)
-            if isinstance(base.code, ast.Name) and base.code.id != base.view:  # a field of the request: mostly nobody gave it
+            found_there = entry(load(base.view), key, base.shape.whole)
+            # a field of the request: mostly nobody gave it
+            if isinstance(base.code, ast.Name) and base.code.id != base.view and not base.shape.whole:
                 found_there = ast.IfExp(is_none(load(base.code.id)), ast.Constant(None), found_there)
             return Value(found_there, shape, path=path)
         first, again = self.twice(base.code)

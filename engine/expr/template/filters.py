@@ -146,7 +146,10 @@ def map_field(n: list[int], value: Any, field: Any) -> Any:
     return [x for i in items if (x := item(i, field)) is not None] or None
 
 
-def where(n: list[int], value: Any, field: Any, *wanted: Any) -> Any:
+_TRUE: Any = object()  # what `where` looks for if nothing is said
+
+
+def where(n: list[int], value: Any, field: str, want: Any = _TRUE) -> Any:
     """The items whose field is true, or equal to a value; nothing if none is."""
     if value is None:
         return None
@@ -154,17 +157,16 @@ def where(n: list[int], value: Any, field: Any, *wanted: Any) -> Any:
     n[0] -= len(items)
     if n[0] < 0:
         spend(n, 0)
-    if wanted:
-        want, made = wanted[0], []
-        simple = field.__class__ is str and want.__class__ is str
-        for one in items:
-            if simple and one.__class__ is dict:
-                if one.get(field) == want:
-                    made.append(one)
-            elif equal(item(one, field), want):
+    if want is _TRUE:
+        return [i for i in items if item(i, field)] or None
+    made = []
+    for one in items:
+        if one.__class__ is not dict or want.__class__ is not str:
+            if equal(item(one, field), want):
                 made.append(one)
-        return made or None
-    return [i for i in items if item(i, field)] or None
+        elif one.get(field) == want:
+            made.append(one)
+    return made or None
 
 
 def omit(n: list[int], value: Any, *keys: str) -> Any:

@@ -42,6 +42,11 @@ def nothing() -> Value:
     return Value(ast.Constant(None))
 
 
+def entry(mapping: ast.expr, key: ast.expr, certain: bool) -> ast.expr:
+    """What a mapping has under a key; `certain`: it has something there, if only None."""
+    return ast.Subscript(mapping, key, ast.Load()) if certain else method(mapping, "get", key)
+
+
 class Frame:
     """One function being written: its current block and what it needs at its top."""
 
@@ -54,13 +59,16 @@ class Frame:
         self.loops = 0
         self.spends = False
         self.names: dict[str, str] = {}
+        self.certain: set[str] = set()  # those of the names that every context has
         self.views: dict[str, str] = {}
 
-    def read(self, name: str, view: bool = False) -> tuple[str, str | None]:
-        """The locals that hold a context name: as it is, and as a mapping that can always be read."""
+    def read(self, name: str, view: bool = False, certain: bool = False) -> tuple[str, str | None]:
+        """The locals that hold a context name: as it is, and as a mapping that can always be read. `certain`: it is there."""
         local = self.names.get(name)
         if local is None:
             local = self.names[name] = self.unit.fresh("g")
+            if certain:
+                self.certain.add(name)
         if view and name not in self.views:
             self.views[name] = self.unit.fresh("d")
         return local, self.views.get(name) if view else None
@@ -75,7 +83,7 @@ class Frame:
         if self.spends and self.budget is not None:
             out.append(assign("n", ast.List([ast.Constant(self.budget)], ast.Load())))
         for name, local in self.names.items():
-            out.append(assign(local, method(load("c"), "get", ast.Constant(name))))
+            out.append(assign(local, entry(load("c"), ast.Constant(name), name in self.certain)))
         for name, local in self.views.items():
             raw = self.names[name]
             given = self.helpers.call(values.view, load(raw), ast.Constant(name))

@@ -38,6 +38,7 @@ class Names:
         self.problems = problems
         self.label = label
         self.names: dict[str, Shape] = {**(request.fields or {}), **variables, **dict.fromkeys(secrets, ANY)}
+        self.certain: Collection[str] = (request.fields or ()) if request.whole else ()  # names that every context has
         self.hidden: Collection[str] = ()  # names that exist, but not for these templates
         self.tables = dict(tables or {})
         self.allowed = frozenset(allowed)

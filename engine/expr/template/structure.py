@@ -15,7 +15,7 @@ from engine.expr.template import carriers, values
 from engine.expr.template.frame import UNKNOWN, Value
 from engine.expr.template.names import Scope
 from engine.expr.template.statements import Sink, Statements
-from engine.spec.node import Node
+from engine.spec.node import Mark, Node
 from engine.spec.problem import nearest
 from engine.vocabulary import ANY, Shape
 
@@ -83,7 +83,8 @@ class Structure(Statements):
         name = self.unit.fresh("m")
         head = ast.Dict([], [])  # the entries before the first that may be nothing
         opened = certain = False
-        for key, child in _entries(node):
+        entries = _entries(node)
+        for key, child in entries:
             value = self.simple(child, scope) if not key.startswith("$") else None
             self._check_key(key, child)
             if not opened and value is not None and value.certain and not value.null:
@@ -91,6 +92,8 @@ class Structure(Statements):
                 head.values.append(value.code)
                 certain = True
                 continue
+            if len(entries) == 1 and value is not None and value.constant is UNKNOWN and not value.null:
+                return self._lone(key, value, sink, node.mark)
             if not opened:
                 self.put(assign(name, head), node.mark)
                 opened = True
@@ -105,6 +108,13 @@ class Structure(Statements):
         if not opened:
             return self.store(Value(head, certain=True), sink, node.mark)
         return self.store(Value(load(name), certain=True), sink, node.mark, empty=not certain)
+
+    def _lone(self, key: str, value: Value, sink: Sink, mark: Mark) -> bool:
+        """A mapping of one entry, which is there if its entry is."""
+        first, again = self.twice(value.code)
+        with self.inside(self.branch(is_none(first, negate=True), mark).body):
+            self.store(Value(ast.Dict([ast.Constant(key)], [again]), certain=True), sink, mark)
+        return False
 
     def _check_key(self, key: str, child: Node) -> None:
         if not _text_only(key):
@@ -235,10 +245,8 @@ class Structure(Statements):
         return self.store(Value(ast.IfExp(is_none(load(local)), ast.Constant(None), joined)), sink, node.mark)
 
     def _for_value(self, node: Node, scope: Scope, sink: Sink) -> bool:
-        name = self.unit.fresh("l")
-        self.put(assign(name, ast.List([], ast.Load())), node.mark)
-        self._loop(node, scope, name)
-        return self.store(Value(load(name), certain=True), sink, node.mark, empty=True)
+        self._loop(node, scope, self.unit.fresh("l"), sink)
+        return False
 
     def _guarded_loop(self, node: Node, scope: Scope, name: str) -> None:
         """A `$for` whose items join a list; an `$if` written before it decides for all of them."""
@@ -255,7 +263,8 @@ class Structure(Statements):
                 for item in other.value if other.is_list else [other]:
                     self.into_list(item, scope, name)
 
-    def _loop(self, node: Node, scope: Scope, name: str) -> None:
+    def _loop(self, node: Node, scope: Scope, name: str, sink: Sink | None = None) -> None:
+        """Append what each turn writes to the list `name`: to one that is there, or to one made for a sink."""
         head = node.value["$for"]
         found = _FOR.match(head.value) if head.value.__class__ is str else None
         self._node, self._offset = head, 0
@@ -273,7 +282,7 @@ class Structure(Statements):
         shape = source.shape.item or ANY
         item = self.unit.fresh("i")
         first, again = self.twice(source.code)
-        items: ast.expr = ast.IfExp(first, self.helpers.call(values.turns, self.frame.n(), again), ast.Tuple([], ast.Load()))
+        items: ast.expr = self.helpers.call(values.turns, self.frame.n(), again)
         target: ast.expr = ast.Name(item, ast.Store())
         scope = {**scope, found[1]: self._loop_value(item, shape)}
         if found[2]:  # numbered from 0
@@ -282,11 +291,16 @@ class Structure(Statements):
             target = ast.Tuple([ast.Name(number, ast.Store()), target], ast.Store())
             scope[found[2]] = Value(load(number), certain=True)
         loop = ast.For(target, items, [], [])
-        self.put(loop, head.mark)
-        self.frame.loops += 1
-        with self.inside(loop.body):
-            self._turn(node, scope, name, item, found[1], shape)
-        self.frame.loops -= 1
+        with self.inside(self.branch(first, head.mark).body):
+            if sink is not None:
+                self.put(assign(name, ast.List([], ast.Load())), node.mark)
+            self.put(loop, head.mark)
+            self.frame.loops += 1
+            with self.inside(loop.body):
+                self._turn(node, scope, name, item, found[1], shape)
+            self.frame.loops -= 1
+            if sink is not None:
+                self.store(Value(load(name), certain=True), sink, node.mark, empty=True)
 
     def _loop_value(self, item: str, shape: Shape) -> Value:
         return Value(load(item), shape, view=item if shape.fields is not None else None)
@@ -295,7 +309,7 @@ class Structure(Statements):
         """One turn of a loop. Items of the request may carry what only this dialect understands (SERVE.md 4)."""
         payload = self._payload(node, ("$for",))
         sink = Sink(name, listed=True, spliced=True)
-        if shape.fields is None:
+        if shape.fields is None or shape.whole:
             self.emit(payload, scope, sink)
             return
         mark = node.mark

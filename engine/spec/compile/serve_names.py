@@ -17,7 +17,8 @@ CHOICE = Shape(
         "parts": PARTS,
         "tool_calls": PARTS,
         "citations": Shape(item=Shape(dict.fromkeys(vocabulary.OUTPUTS["citation"][0], ANY))),
-    }
+    },
+    whole=True,
 )
 ERROR = Shape({**_names("message code status param id model created"), "kind": Shape(values=tuple(KINDS))})
 DELTA = Shape(_names("text signature redacted arguments_json url title start end source index"))
@@ -28,7 +29,8 @@ REPLY = Shape(
         **_names("id model created usage"),
         "choices": Shape(item=CHOICE),
         "request": vocabulary.CHAT,
-    }
+    },
+    whole=True,
 )
 STREAM = Shape({**(REPLY.fields or {}), "first": vocabulary.BOOL, "block": vocabulary.PART, "delta": DELTA, "reply": ANY})
 #: the lists of what other operations give: name -> (kind of output, fields of an item)
@@ -49,4 +51,4 @@ def reply_names(operation: str) -> Shape | None:
     listed = _LISTED[operation]
     if listed is not None:
         names[listed] = Shape(item=LISTS[listed][1])
-    return Shape(names)
+    return Shape(names, whole=True)
