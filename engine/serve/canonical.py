@@ -81,10 +81,11 @@ def _messages(bindings: dict[str, Any]) -> list[dict[str, Any]] | None:
                 if role == "tool":
                     add(_result(item))
                 elif len(item) == 2 and role is not None:
-                    parts = item.get("parts")
                     if "text" in item:
                         add({"role": role, "content": item["text"]})
-                    elif parts and len(parts) == 1 and len(parts[0]) == 2 and parts[0]["type"] == "text" and "text" in parts[0]:
+                        continue
+                    parts = item.get("parts")
+                    if parts and len(parts) == 1 and len(parts[0]) == 2 and parts[0]["type"] == "text" and "text" in parts[0]:
                         add({"role": role, "content": parts[0]["text"]})
                     else:
                         add(_message(item))

@@ -149,13 +149,13 @@ class Expressions(Tables):
         """A name: binds what it is given, if that is of its kind."""
         want, words = kind_of(path), words_of(path, self.names, scope)
         if words is not None:
-            accepted = words
+            accepted = tuple((word.__class__, word) for word in words)
+            view = path[-1] in VIEWS
 
             def match_word(value: Any, bindings: Bindings) -> Match | None:
-                for word in accepted:
-                    if word == value and word.__class__ is value.__class__:
-                        return MATCHED if path[-1] in VIEWS or bind(bindings, path, value) else None
-                return None
+                if (value.__class__, value) not in accepted:
+                    return None
+                return MATCHED if view or bind(bindings, path, value) else None
 
             return Pattern(match_word, closed=True)
         if path[-1] == "native":
@@ -181,10 +181,14 @@ class Expressions(Tables):
                 return MATCHED if bind(bindings, path, value) else None
 
             return Pattern(match_field)
+        first = path[0] if len(path) == 1 else None
 
         def match(value: Any, bindings: Bindings) -> Match | None:
             if want is not None and value.__class__ is not want:
                 return None
+            if first is not None and first not in bindings:
+                bindings[first] = value
+                return MATCHED
             return MATCHED if bind(bindings, path, value) else None
 
         return Pattern(match)

@@ -117,10 +117,9 @@ class Lists(Expressions):
         alternatives = self.loop_alternatives(loops)
         if not alternatives:
             return None
-        plain = loops[0].into in (("messages",), ("turns",))
-        items = self.reader(alternatives, loops[0].into, self.splits > splits or (self.transforms > before and not plain))
         into = loops[0].into
         message = into in (("messages",), ("turns",))
+        items = self.reader(alternatives, into, self.splits > splits or (self.transforms > before and not message))
 
         def match(value: Any, bindings: Bindings) -> Match | None:
             if value.__class__ is str and message:

@@ -15,6 +15,8 @@ Taker = Callable[[Any, Bindings], Any]
 _MISSING = object()
 #: name, native path, (native word, own word), how a value is read
 Row = tuple[str, tuple[str, ...], list[tuple[Any, str]], "Pattern | None"]
+#: name, (native word, own word), its values if they are known, keys beside it of which others may give the name too
+Leaf = tuple[str, list[tuple[Any, str]], "tuple[Any, ...] | None", frozenset[str]]
 
 
 class Parameters(PartTables):
@@ -24,12 +26,15 @@ class Parameters(PartTables):
         """Takes every native path of the tables out of a leftover; `table` and `value` are turned around."""
         rows = [self._row(key, child) for table in tables if table is not None for key, child in table.items() if child.value]
         accepted = {name: shape.values for name, shape in self.names.items() if shape.values}
-        tree, others = _branches(rows)
+        tree, others = _branches(rows, accepted)
+        heads = frozenset(path[0] for _, path, _, _ in others)
 
         def take(left: Any, bindings: Bindings) -> Any:
             if not left or left.__class__ is not dict:
                 return left
-            left = _taken(left, tree, bindings, accepted)
+            left = _taken(left, tree, bindings)
+            if heads.isdisjoint(left):
+                return left
             for name, path, words, pattern in others:
                 if path[0] not in left:
                     continue
@@ -55,44 +60,56 @@ class Parameters(PartTables):
         return name, path, words, pattern
 
 
-def _branches(rows: list[Row]) -> tuple[dict[str, Any], list[Row]]:
-    """Rows whose name has one path and whose path has one name, by the steps of their paths; and the others, whose order counts."""
+def _branches(rows: list[Row], accepted: Mapping[str, tuple[Any, ...]]) -> tuple[dict[str, Any], list[Row]]:
+    """Rows whose path has one name, by the steps of their paths; and those whose order counts: with a pattern, with a part of
+    another's path, or with a name that has several. The last are leaves too, for a body that has one of these paths only."""
     tree: dict[str, Any] = {}
     others: list[Row] = []
     for row in rows:
-        name, path, _, pattern = row
-        shared = [r for r in rows if r is not row and (r[0] == name or r[1][: len(path)] == path or path[: len(r[1])] == r[1])]
-        if shared or pattern is not None:
+        name, path, words, pattern = row
+        beside = [r for r in rows if r is not row and (r[1][: len(path)] == path or path[: len(r[1])] == r[1])]
+        rivals = frozenset(r[1][0] for r in rows if r is not row and r[0] == name)
+        if pattern is not None or beside or rivals:
             others.append(row)
+        if pattern is not None or beside or (rivals and len(path) > 1):
             continue
         at = tree
         for step in path[:-1]:
             at = at.setdefault(step, {})
-        at[path[-1]] = row
+        leaf: Leaf = (name, words, accepted.get(name), rivals)
+        at[path[-1]] = leaf
     return tree, others
 
 
-def _taken(
-    inner: dict[str, Any], below: dict[str, Any], bindings: Bindings, accepted: Mapping[str, tuple[Any, ...]]
-) -> dict[str, Any]:
+def _taken(inner: dict[str, Any], below: dict[str, Any], bindings: Bindings) -> dict[str, Any]:
     """A mapping without what its branch of the rows takes out of it: itself if that is nothing."""
     kept: dict[str, Any] = {}
     changed = False
     for key, value in inner.items():
         row = below.get(key)
-        if row is not None:
-            if row.__class__ is tuple:
-                if _said(bindings, row[0], value, row[2], None, accepted):
+        if row is None:
+            kept[key] = value
+        elif row.__class__ is dict:
+            rest = _taken(value, row, bindings) if value.__class__ is dict else value
+            if rest is value:
+                kept[key] = value
+            else:
+                changed = True
+                if rest:
+                    kept[key] = rest
+        else:
+            name, words, values, rivals = row
+            if rivals and not rivals.isdisjoint(inner):
+                kept[key] = value
+            elif value is None:
+                changed = True
+            else:
+                said = _own(words, value) if words else value
+                if bindings.get(name) is not None or (values is not None and said not in values):
+                    kept[key] = value
+                else:
+                    bindings[name] = said
                     changed = True
-                    continue
-            elif value.__class__ is dict:
-                rest = _taken(value, row, bindings, accepted)
-                if rest is not value:
-                    changed = True
-                    if not rest:
-                        continue
-                    value = rest
-        kept[key] = value
     return kept if changed else inner
 
 
@@ -112,11 +129,16 @@ def _said(
     if bindings.get(name) is not None:
         return False
     if words:
-        value = [_word(words, v) for v in value] if value.__class__ is list else _word(words, value)
+        value = _own(words, value)
     if name in accepted and value not in accepted[name]:
         return False
     bindings[name] = value
     return True
+
+
+def _own(words: list[tuple[Any, str]], value: Any) -> Any:
+    """A native word, or a list of them, as our own."""
+    return [_word(words, v) for v in value] if value.__class__ is list else _word(words, value)
 
 
 def _word(words: list[tuple[Any, str]], value: Any) -> Any:

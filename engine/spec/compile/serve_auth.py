@@ -12,9 +12,9 @@ from engine.spec.node import Node
 from engine.spec.problem import Problems
 from engine.types import Headers
 
-Where = Mapping[str, str]
 KeyReader = Callable[[Mapping[str, str], Mapping[str, Any]], "str | None"]
-_Way = Callable[[Where, Mapping[str, Any]], "str | None"]
+_Undo = Callable[[str], "str | None"]  # a header or query value as far as it is a key
+_Way = tuple[bool, str, _Undo]  # whether it is a header, its name, what reads it
 _HOLE = re.compile(r"\{\{\s*key\s*\}\}")
 _BASIC = re.compile(r"basic\s+(\S+)", re.IGNORECASE)
 MOST = 8192  # characters of a header or query value that are looked at (SERVE.md 12)
@@ -34,34 +34,31 @@ def key_reader(node: Node | None, problems: Problems) -> tuple[KeyReader, str | 
         for scheme, target in option.items():
             if scheme == "sign":
                 signer = str(target.value)
-                ways.append(_signed)
+                ways.append((True, "authorization", _signed))
             elif scheme == "basic":
-                ways.append(_basic)
+                ways.append((True, "authorization", _basic))
             elif scheme == "bearer":
-                _add(ways, _header("authorization", target, problems, "Bearer"))
+                ways += _written(True, "authorization", target, problems, "Bearer")
             elif scheme in ("header", "query"):
                 for name, text in target.items():
-                    read = _header if scheme == "header" else _query
-                    _add(ways, read(name, text, problems))
+                    ways += _written(scheme == "header", name, text, problems)
             else:
                 problems.error(
                     "bad-value", f"`{scheme}` cannot be read backwards", target.key_mark or target.mark, width=len(scheme)
                 )
 
     def key(headers: Mapping[str, str], query: Mapping[str, Any]) -> str | None:
-        found = headers if headers.__class__ is Headers else {name.lower(): value for name, value in headers.items()}
-        for way in ways:
-            given = way(found, query)
-            if given:
-                return given
+        lower = headers if headers.__class__ is Headers else {name.lower(): value for name, value in headers.items()}
+        for in_header, name, undo in ways:
+            given: Any = lower.get(name) if in_header else query.get(name)
+            if given.__class__ is list and given and not in_header:
+                given = given[0]
+            found = undo(given) if isinstance(given, str) else None
+            if found:
+                return found
         return None
 
     return key, signer
-
-
-def _add(ways: list[_Way], way: _Way | None) -> None:
-    if way is not None:
-        ways.append(way)
 
 
 def _pattern(node: Node, problems: Problems, before: str = "") -> re.Pattern[str] | None:
@@ -75,50 +72,33 @@ def _pattern(node: Node, problems: Problems, before: str = "") -> re.Pattern[str
     return re.compile(rf"{head}{gap}(\S+){re.escape(pieces[1])}", re.IGNORECASE)
 
 
-def _header(name: str, node: Node, problems: Problems, before: str = "") -> _Way | None:
+def _written(in_header: bool, name: str, node: Node, problems: Problems, before: str = "") -> list[_Way]:
+    """The way to a key that is written into a header or query value; none where that cannot be read backwards."""
     pattern = _pattern(node, problems, before)
-    lower = name.lower()
+    if pattern is None:
+        return []
 
-    def read(headers: Where, query: Mapping[str, Any]) -> str | None:
-        return _match(pattern, headers.get(lower))
+    def undo(given: str) -> str | None:
+        found = pattern.fullmatch(given.strip()) if len(given) <= MOST else None
+        return found[1] if found is not None else None
 
-    return read if pattern is not None else None
-
-
-def _query(name: str, node: Node, problems: Problems) -> _Way | None:
-    pattern = _pattern(node, problems)
-
-    def read(headers: Where, query: Mapping[str, Any]) -> str | None:
-        found = query.get(name)
-        return _match(pattern, found[0] if isinstance(found, list) and found else found)
-
-    return read if pattern is not None else None
-
-
-def _match(pattern: re.Pattern[str] | None, text: Any) -> str | None:
-    if pattern is None or not isinstance(text, str) or len(text) > MOST:
-        return None
-    found = pattern.fullmatch(text.strip())
-    return found[1] if found is not None else None
+    return [(in_header, name.lower() if in_header else name, undo)]
 
 
 _CREDENTIAL = re.compile(r"Credential=([A-Za-z0-9]{1,128})/")
 
 
-def _signed(headers: Where, query: Mapping[str, Any]) -> str | None:
+def _signed(given: str) -> str | None:
     """The access key id of a SigV4 header: docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html"""
-    given = headers.get("authorization")
-    if not isinstance(given, str) or not given.startswith("AWS4-HMAC-SHA256 "):
-        return None
-    found = _CREDENTIAL.search(given[:MOST])
+    found = _CREDENTIAL.search(given[:MOST]) if given.startswith("AWS4-HMAC-SHA256 ") else None
     return found[1] if found is not None else None
 
 
-def _basic(headers: Where, query: Mapping[str, Any]) -> str | None:
+def _basic(given: str) -> str | None:
     """The password of HTTP basic authentication, else its user name (RFC 7617)."""
-    given = _match(_BASIC, headers.get("authorization"))
+    said = _BASIC.fullmatch(given.strip()) if len(given) <= MOST else None
     try:
-        user, _, password = base64.b64decode(given or "", validate=True).decode().partition(":")
+        user, _, password = base64.b64decode(said[1] if said is not None else "", validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
         return None
     return password or user or None
