@@ -283,6 +283,7 @@ class Served(_Frozen):
     key: Callable[[Mapping[str, str], Mapping[str, Any]], str | None]
     reply: Template
     error: Template
+    counted: Callable[[Any], dict[str, Any]]  # canonical Usage -> the native usage object
     error_headers: Template | None = None
     status: dict[str, int] = field(default_factory=dict)  # kind of error -> HTTP status, every kind
     stream: ServedStream | None = None

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
-from functools import lru_cache
-from operator import attrgetter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine import errors
@@ -16,20 +13,37 @@ from engine.types import Part, Report, Usage
 PROSE = ("text", "thinking", "refusal")
 MEDIA = frozenset(("image", "audio", "video", "document"))
 _FALLBACK = ("refusal", "json")  # written as text where they have no place
-_FIELDS = tuple(name for name in Part.__slots__ if name not in ("citations", "native", "dialect", "extra"))
-_fields = attrgetter(*_FIELDS)
 
 
 def part_view(part: Part, item_id: str, number: int) -> dict[str, Any]:
     """A part with the fields its templates may read, None where it has none. `item_id` names its block, `number` counts the
     parts."""
-    view: dict[str, Any] = dict(zip(_FIELDS, _fields(part)))
-    view["item_id"], view["index"], view["number"] = item_id, number, number
+    kind = part.type
+    view: dict[str, Any] = {
+        "type": kind,
+        "text": part.text,
+        "id": part.id,
+        "name": part.name,
+        "arguments": part.arguments,
+        "arguments_json": part.arguments_json,
+        "invalid": part.invalid,
+        "signature": part.signature,
+        "redacted": part.redacted,
+        "server": part.server,
+        "is_error": part.is_error,
+        "media_type": part.media_type,
+        "data": part.data,
+        "url": part.url,
+        "filename": part.filename,
+        "signed_by": part.signed_by,
+        "item_id": item_id,
+        "index": number,
+        "number": number,
+    }
     if part.extra is not None:
         view["extra"] = part.extra
     if part.citations:
         view["citations"] = [c.to_dict() for c in part.citations]
-    kind = part.type
     if kind == "tool_call":
         complete_call(view)
     elif kind in MEDIA:
@@ -162,48 +176,6 @@ def choice_view(
 
 def native_usage(served: Served, usage: Usage | Mapping[str, Any]) -> dict[str, Any]:
     """The native usage object: canonical counters at their paths, what a total includes subtracted again."""
-    names, counters, places = _counting(served)
-    told: dict[str, Any]
-    if isinstance(usage, Usage):
-        told = dict(zip(names, counters(usage)))
-    else:
-        told = {**dict.fromkeys(names), **usage}
-    given = told["input_tokens"] = told["input_tokens"] or 0
-    made = told["output_tokens"] = told["output_tokens"] or 0
-    told["total_tokens"] = given + made
-    if served.plan.usage_totals:
-        _take_apart(told, served.plan.usage_totals)
-    out: dict[str, Any] = {}
-    for counter, above, key in places:
-        value = told[counter]
-        if value is not None:
-            place = out
-            for step in above:
-                place = place.setdefault(step, {})
-            place[key] = str(value) if value.__class__ is Decimal else value
-    return out
-
-
-@lru_cache(maxsize=64)
-def _counting(
-    served: Served,
-) -> tuple[tuple[str, ...], Callable[[Usage], tuple[Any, ...]], tuple[tuple[str, tuple[str, ...], str], ...]]:
-    """The counters that a native usage object is made of, what reads them, and where each stands: below which keys, as which."""
-    wanted = {"input_tokens", "output_tokens", *(counter for counter, _ in served.usage)}
-    wanted.update(*served.plan.usage_totals.values())
-    names = tuple(name for name in Usage.__slots__ if name in wanted)
-    return names, attrgetter(*names), tuple((counter, path[:-1], path[-1]) for counter, path in served.usage)
-
-
-def _take_apart(told: dict[str, Any], totals: Mapping[str, tuple[str, ...]]) -> None:
-    """Counters that include others, in place, as the provider counts them: without."""
-    apart = {}
-    for total, counters in totals.items():
-        if total in counters:
-            own = told[total] or 0
-            for name in counters:
-                part = told[name]
-                if part is not None and name != total:
-                    own -= int(part)
-            apart[total] = max(0, own)
-    told.update(apart)
+    if not isinstance(usage, Usage):
+        usage = Usage(**{name: value for name, value in usage.items() if name in Usage.__slots__})
+    return served.counted(usage)

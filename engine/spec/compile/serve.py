@@ -15,6 +15,7 @@ from engine.serve.accept import compile_accept
 from engine.spec.compile.call import Functions, present
 from engine.spec.compile.serve_auth import key_reader
 from engine.spec.compile.serve_names import CHOICE, ERROR, LISTS, STREAM, reply_names
+from engine.spec.compile.serve_usage import write_usage
 from engine.spec.node import Node
 from engine.spec.problem import Problems, nearest
 from engine.vocabulary import Shape
@@ -167,6 +168,8 @@ class _Serving:
         if self.problems.errors:
             return None
         accepting = compile_accept(self.tree, self.forward.dialects, self.problems, self.forward.name)
+        usage = self.usage()
+        write_usage(self.unit, "usage", usage, self.forward.usage_totals)
         functions = self.unit.build()
         return plan.Served(
             dialect=self.dialect,
@@ -180,7 +183,8 @@ class _Serving:
             stream=stream(functions) if stream is not None else None,
             signature=signature,
             finish=self.finish(),
-            usage=self.usage(),
+            usage=usage,
+            counted=functions["usage"],
             codes=self.codes(),
             reads=self.reads(replies, serve.value["reply"]),
             writes=self.writes(serve.value["reply"]),
