@@ -23,35 +23,37 @@ def part_view(part: Part, item_id: str, number: int) -> dict[str, Any]:
         "type": kind,
         "text": part.text,
         "id": part.id,
-        "name": part.name,
-        "arguments": part.arguments,
-        "arguments_json": part.arguments_json,
-        "invalid": part.invalid,
         "signature": part.signature,
         "redacted": part.redacted,
-        "server": part.server,
-        "is_error": part.is_error,
-        "media_type": part.media_type,
-        "data": part.data,
-        "url": part.url,
-        "filename": part.filename,
         "signed_by": part.signed_by,
         "item_id": item_id,
         "index": number,
         "number": number,
     }
+    if kind not in PROSE:
+        view |= {
+            "name": part.name,
+            "arguments": part.arguments,
+            "arguments_json": part.arguments_json,
+            "invalid": part.invalid,
+            "server": part.server,
+            "is_error": part.is_error,
+            "media_type": part.media_type,
+            "data": part.data,
+            "url": part.url,
+            "filename": part.filename,
+        }
+        if kind == "tool_call":
+            complete_call(view)
+        elif kind in MEDIA:
+            complete_media(view)
     if part.extra is not None:
         view["extra"] = part.extra
     if part.citations:
         view["citations"] = [c.to_dict() for c in part.citations]
-    if kind == "tool_call":
-        complete_call(view)
-    elif kind in MEDIA:
-        complete_media(view)
-    elif kind == "native":
+    if kind == "native":
         view["dialect"], view["native"] = part.dialect, part.native
-        return view
-    if part.native is not None:  # of a tool that the provider ran: it returns as it came
+    elif part.native is not None:  # of a tool that the provider ran: it returns as it came
         view.update(type="native", dialect=part.dialect, native=part.native, tool=kind.removeprefix("tool_"))
     return view
 
