@@ -102,7 +102,10 @@ def _reader(
                 if found(bindings, path) is not None or (path == ("reasoning",) and "reasoning_effort" in bindings):
                     left = {k: rest if k == key else v for k, v in left.items() if k != key or rest is not None}
         for name, value in absent.items():
-            _fill(bindings, name, value)
+            if value.__class__ is dict:
+                _fill(bindings.get(name), value)
+            elif bindings.get(name) is None:
+                bindings[name] = value
         fields = fields_of(bindings, dialect)
         if left:
             if left.__class__ is dict:
@@ -118,15 +121,14 @@ def _as_bound(bindings: Bindings, dialect: str) -> dict[str, Any]:
     return bindings
 
 
-def _fill(bindings: Bindings, name: str, value: Any) -> None:
-    """What a missing field means; of a nested name only where its parent was said."""
-    have = bindings.get(name)
-    if value.__class__ is dict:
-        if have.__class__ is dict:
-            for key, inner in value.items():
-                _fill(have, key, inner)
-    elif have is None:
-        bindings[name] = value
+def _fill(have: Any, absent: Mapping[str, Any]) -> None:
+    """What missing fields mean below a name, if that was said."""
+    if have.__class__ is dict:
+        for name, value in absent.items():
+            if value.__class__ is dict:
+                _fill(have.get(name), value)
+            elif have.get(name) is None:
+                have[name] = value
 
 
 def _route(tree: Node, accept: Node, patterns: Patterns) -> Route:

@@ -24,10 +24,9 @@ _TEXT = {"type", "text"}
 def request_of(bindings: dict[str, Any], dialect: str) -> dict[str, Any]:
     """The fields of a request, for `normalize`. `bindings` are taken over."""
     messages = _messages(bindings)
-    fields: dict[str, Any] = {}
-    for name, value in bindings.items():
-        if value is not None and name in _FIELDS:
-            fields[name] = value
+    fields = bindings
+    if None in fields.values() or not _FIELDS.issuperset(fields):
+        fields = {name: value for name, value in fields.items() if value is not None and name in _FIELDS}
     if messages is not None:
         fields["messages"] = messages
     server = fields.get("server_tools")
@@ -62,8 +61,9 @@ def _input(item: dict[str, Any]) -> Any:
 
 
 def _messages(bindings: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The conversation, taken out of the bindings; None if they have none."""
     out: list[dict[str, Any]] = []
-    system, parts = bindings.get("system"), bindings.get("system_parts")
+    system, parts = bindings.pop("system", None), bindings.pop("system_parts", None)
     if parts:
         out.append(
             {"role": "system", "parts": parts if len(parts) == 1 and parts[0].keys() == _TEXT else [_part(p) for p in parts]}
@@ -73,7 +73,7 @@ def _messages(bindings: dict[str, Any]) -> list[dict[str, Any]] | None:
     add = out.append
     said = None
     for name in ("turns", "messages"):
-        given = bindings.get(name)
+        given = bindings.pop(name, None)
         if given is not None:
             said = out
             for item in given:

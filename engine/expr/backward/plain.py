@@ -29,10 +29,14 @@ class Recipe(NamedTuple):
     joins: bool = False  # neighbours of one role are one message
 
 
+_UNKNOWN = object()
+_Entry = tuple[str, Recipe | None, Recipe | None]
+
+
 class PlainItems:
     """Recipes by shape, found when the first item of a shape comes."""
 
-    __slots__ = ("_choose", "_entries", "_literals", "_native", "_var")
+    __slots__ = ("_by_role", "_choose", "_entries", "_literals", "_native", "_var")
 
     def __init__(
         self, choose: Callable[[Any], Choice | None], var: str, literals: Collection[str], native: Callable[[Any], dict[str, Any]]
@@ -42,23 +46,30 @@ class PlainItems:
         self._literals = literals
         self._native = native
         #: shape -> (the key besides `role` and `type`, the recipe for a text, the recipe for a list of parts)
-        self._entries: dict[Any, tuple[str, Recipe | None, Recipe | None] | None] = {}
+        self._entries: dict[Any, _Entry | None] = {}
+        #: role -> the same, of the last shape that was learnt with this role and one key more
+        self._by_role: dict[Any, _Entry] = {}
 
     def recipe(self, item: dict[str, Any]) -> Recipe | None:
         """The recipe for an item of one key besides `role` and `type`, if it has one."""
         shape: Any
-        if len(item) == 1:
-            (shape,) = item
-            if shape in _TELLING:
-                return None
-        else:
-            shape = (item.get("role"), item.get("type"), *item)
+        entry: Any
         try:
-            entry = self._entries[shape]
-        except KeyError:
-            entry = self._learn(item, shape)
-        except TypeError:
+            if len(item) == 1:
+                (shape,) = item
+                if shape in _TELLING:
+                    return None
+                entry = self._entries.get(shape, _UNKNOWN)
+            else:
+                role = item.get("role")
+                entry = self._by_role.get(role) if len(item) == 2 else None
+                if entry is None or entry[0] not in item:
+                    shape = (role, item.get("type"), *item)
+                    entry = self._entries.get(shape, _UNKNOWN)
+        except TypeError:  # a role or type that is no word
             return None
+        if entry is _UNKNOWN:
+            entry = self._learn(item, shape)
         if entry is None:
             return None
         source, worded, listed = entry
@@ -67,7 +78,7 @@ class PlainItems:
             return worded if value and value not in self._literals else None
         return listed if value and value.__class__ is list else None
 
-    def _learn(self, item: dict[str, Any], shape: Any) -> tuple[str, Recipe | None, Recipe | None] | None:
+    def _learn(self, item: dict[str, Any], shape: Any) -> _Entry | None:
         sources = [k for k in item if k not in _TELLING]
         entry = None
         if len(sources) == 1:
@@ -75,6 +86,8 @@ class PlainItems:
             entry = (source, self._worded(item, source), self._listed(item, source))
         if len(self._entries) < _MOST and all(len(k) < 40 for k in (shape if shape.__class__ is tuple else (shape,)) if k):
             self._entries[shape] = entry
+            if entry is not None and len(item) == 2 and shape[0].__class__ is str:
+                self._by_role[shape[0]] = entry
         return entry
 
     def _made(self, item: dict[str, Any], source: str, value: Any) -> tuple[Any, bool] | None:

@@ -31,9 +31,9 @@ class Asked:
     stream: bool
     fields: dict[str, Any] = field(repr=False)
     request: dict[str, Any] = field(repr=False)  # the fields with the model's name as the client said it
-    report: Report = field(default_factory=Report, repr=False)
-    framing: str | None = None  # of the stream, if not that of the dialect
+    report: Report = field(repr=False)
     extra: str = "forward"  # what becomes of fields the dialect does not know
+    framing: str | None = None  # of the stream, if not that of the dialect
     used: int | None = None  # tokens that the call came to, once that is known
 
 
@@ -75,7 +75,7 @@ def asked(
         del fields["stream_usage"]  # the client is not told, but the gateway wants to know
     if tenant is not None:
         fields["tenant"] = tenant.name
-    return Asked(served, target, stream, fields, request, report, extra=extra)
+    return Asked(served, target, stream, fields, request, report, extra)
 
 
 def closed(fields: dict[str, Any], report: Report) -> None:
