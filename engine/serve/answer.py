@@ -161,10 +161,7 @@ def choice_view(
         if kind in PROSE:
             words = part.get("text")
             if words:
-                if view[kind] is None:
-                    view[kind] = words
-                else:
-                    several.setdefault(kind, [view[kind]]).append(words)
+                several.setdefault(kind, []).append(words)
         elif kind == "tool_call" and not part.get("server"):
             if view["tool_calls"] is None:
                 view["tool_calls"] = []
