@@ -47,7 +47,8 @@ def test_r8_nothing_is_left_of_killed_streams(way: str) -> None:
 
 @pytest.mark.parametrize("way", ["sync", "aiohttp"])
 def test_what_a_careless_client_leaves_is_found(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client whose streams cannot be closed: the proof of the test above must not pass."""
+    """A client whose streams cannot be closed, and are held: the proof of the test above must not pass."""
+    held: list[Any] = []
 
     async def later(self: Any) -> None:
         pass
@@ -55,7 +56,7 @@ def test_what_a_careless_client_leaves_is_found(way: str, monkeypatch: pytest.Mo
     monkeypatch.setattr("tests.faults.kills.KILLS", ("client",))
     monkeypatch.setattr("tests.faults.kills.PATIENCE", 0.2)
     monkeypatch.setattr("tests.faults.kills.FURTHER", 0.1)
-    monkeypatch.setattr("engine.call.send.drive.Deliveries.close", lambda self: None)
+    monkeypatch.setattr("engine.call.send.drive.Deliveries.close", lambda self: held.append(self))
     monkeypatch.setattr("engine.call.send.drive_async.AsyncDeliveries.close", later)
     monkeypatch.setattr("engine.call.send.drive_async.AsyncDeliveries.abandon", lambda self: None)
     found = kills(way, streams=8, rounds=1).found
