@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from engine.call.block import Candidate
-from engine.call.json import dumps, loads_event
+from engine.call.json import JsonError, dumps, loads_event
 
 #: texts that no map has a word about, and that survive nothing but being passed on; a number is one that a map may count
 _SAMPLES = ('\0 \n"Ab/%7E{ß}€ ', "x", "null", "7")
@@ -111,12 +111,15 @@ def learnt(mapping: Map, event: str | None, data: bytes, document: Any) -> Repea
     head, *tails = data.split(quoted)
     if len(tails) != 1:
         return None
-    if _minds(mapping, event, said, head, tails[0]):
-        return None
-    for sample in _SAMPLES:
-        other = _read(mapping, event, loads_event(b"%b%b%b" % (head, dumps(sample), tails[0])))
-        if other != (kind, choice, {**fields, name: sample}):
+    try:
+        if _minds(mapping, event, said, head, tails[0]):
             return None
+        for sample in _SAMPLES:
+            other = _read(mapping, event, loads_event(b"%b%b%b" % (head, dumps(sample), tails[0])))
+            if other != (kind, choice, {**fields, name: sample}):
+                return None
+    except JsonError:  # it was not the text that was found: `":"` stands between a key and any text, too
+        return None
     return Repeat(head + b'"', b'"' + tails[0], event, kind, choice, fields, name)
 
 

@@ -63,7 +63,8 @@ def said_of_request(
     known = normalize("chat", dict(sample))
     back = normalize("chat", {k: v for k, v in fields.items() if k != "extra"})
     expected, got = _settings(known), _settings(back)
-    for name in known.keys() - _UNSAID - (set() if known.get("tools") else {"parallel_tool_calls"}):
+    called = bool(known.get("tools")) and expected["tool_choice"] != "none"
+    for name in known.keys() - _UNSAID - (set() if called else {"parallel_tool_calls"}):
         fate = report.parameters.get(name, {})
         if name in sample and fate.get("fate") not in CHANGED and fate.get("sent", known[name]) == known[name]:
             expected[name], got[name] = known[name], back.get(name, _SO_ANYWAY.get(name))

@@ -186,3 +186,18 @@ def test_what_tells_an_error_is_asked_about_every_text(tmp_path: Path) -> None:
     assert events[-1].kind == "error"
     with pytest.raises(Error, match="quota is used up"):
         reader.close()
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_text_may_look_like_what_stands_between_texts(dialect: str) -> None:
+    """`":"` is a text in quotes, and what stands between a key and any text."""
+    encoder_of = CATALOG.served(dialect)
+    for text in (":", ",", ": ", ", ", "{", "}", "[", "]", ":{", "},{", ":[", '"', '":"', "\\", "text", "delta", "0"):
+        encoder = Encoder(encoder_of, {"stream_usage": True})
+        made = [Event("start", {"id": "r1", "model": "m", "created": 7})]
+        made += [Event("text", {"text": text}) for _ in range(6)]
+        made += [Event("finish", {"reason": "stop"}), Event("usage", {"input_tokens": 3, "output_tokens": 9})]
+        reader = Reader(encoder_of.plan, {"content-type": encoder.content_type})
+        for piece in [*[encoder.feed([event]) for event in made], encoder.end()]:
+            reader.feed(piece)
+        assert reader.close().text == text * 6
