@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from engine.serve.gateway.app import Gateway
     from engine.serve.gateway.config import Config
 
-SETTLED = 20_000  # objects more than before, until the collector looks at the young ones
+SETTLED = 2_000  # objects more than before, until the collector looks at the young ones
 
 
 def serve(arguments: argparse.Namespace) -> int:

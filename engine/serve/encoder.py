@@ -109,6 +109,7 @@ class Encoder:
             elif self.stream.end is not None:
                 self._send(self.stream.end(self._state(self._finish(0), whole=True)))
             self._wire.close(complete=True)
+            self._orders.clear()  # they know this encoder in turn: nothing of a stream shall wait for the collector
 
     def _fail(self, error: errors.Error) -> None:
         if not self.ended:
