@@ -159,7 +159,7 @@ class Simulator:
         if not exchange.fields.get("messages"):
             return errors.for_kind("invalid_request")("messages: at least one is required", param="messages")
         try:
-            exchange.request = normalize("chat", exchange.fields, now=self._now())
+            exchange.request = normalize("chat", exchange.fields)
         except ConfigError as error:
             return errors.for_kind("invalid_request")(error.message, param=error.param)
         exchange.warnings = exchange.warnings + list(exchange.request.pop("$warnings", ()))

@@ -13,8 +13,11 @@ import pytest
 from engine.call.send.aio import AiohttpTransport
 from engine.call.send.evented import AsyncPooledTransport
 from engine.client import AsyncClient, Client
+from engine.serve.encoder import Encoder
+from engine.types import Event
 from tests.client.fakes import KEY, FakeCatalog, lines
 from tests.client.loopback import Exchange, Loopback
+from tests.serve.answers import CATALOG
 
 
 async def _endless(exchange: Exchange) -> None:
@@ -83,6 +86,19 @@ def test_calls_and_streams_leave_nothing_of_ours_for_the_collector(left: Callabl
                 assert client.chat("acme/m1", "hi").text == "hi"
                 assert client.chat.stream("acme/m1", "hi").finish().text == "ab"
             assert left() == []
+
+
+@pytest.mark.parametrize("dialect", ["openai-chat", "anthropic-messages", "gemini"])
+def test_a_stream_that_was_written_leaves_nothing_of_ours_for_the_collector(dialect: str, left: Callable[[], list[Any]]) -> None:
+    events = [Event("text", {"text": piece}) for piece in ("a", "b", "c")]
+    events += [Event("tool_call", {"index": 0, "id": "c1", "name": "f", "arguments": "{}"}), Event("finish", {"reason": "stop"})]
+    for turn in range(3):
+        if turn == 1:
+            left()  # the first one compiles
+        encoder = Encoder(CATALOG.served(dialect), {})
+        assert encoder.feed(events) + encoder.end()
+        del encoder
+    assert left() == []
 
 
 @pytest.fixture

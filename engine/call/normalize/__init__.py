@@ -59,7 +59,6 @@ def normalize(
     *,
     reads: frozenset[str] | None = None,
     part_reads: frozenset[str] | None = None,
-    now: float = 0.0,
     proofs: bool = False,
     dialects: Collection[str] = (),
     native: Collection[str] = (),
@@ -70,7 +69,7 @@ def normalize(
     them). Fields that are None are absent. The caller's values are never changed; large ones are passed on by reference.
     `$warnings` lists what was left out, if anything; `$plain`
     and `$finite` are there with `proofs`, if proven at little cost: all messages are bare texts, no number is NaN or infinite.
-    `now` is the clock of the call, `dialects` what its wire is called, `native` the parameters that only it has.
+    `dialects` are what its wire is called, `native` the parameters that only it has.
     Raises ConfigError for a keyword nobody knows and for values that make no sense, LimitError past a size limit.
     """
     try:
